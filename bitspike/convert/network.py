@@ -1,0 +1,182 @@
+"""The integer network: the one immutable value that stands between training, files, chips and engines.
+
+Its arithmetic is defined by :mod:`bitspike.sim.reference`, its rules by :mod:`bitspike.convert.rules`.
+"""
+
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+from typing import Literal
+
+import numpy as np
+import numpy.typing as npt
+
+from bitspike.convert.value import Value, read_only
+from bitspike.convert.weights import Weights
+from bitspike.errors import UsageError
+
+Reset = Literal["zero", "subtract"]
+ReadoutKind = Literal["spike_count", "membrane_sum", "membrane_last"]
+
+#: Decays are fractions of 4096; 4096 forgets everything at once.
+DECAY_ONE = 4096
+#: Membranes and currents count 1/64 of a weight unit: the chip shifts synaptic input left by 6.
+STATE_SHIFT = 6
+#: The largest threshold mantissa (17 bits); a population that has it is a read-out that never spikes.
+VTH_MAX = 131071
+
+
+@dataclass(frozen=True, kw_only=True, slots=True, eq=False)
+class Input(Value):
+    """The place where spikes enter: a name and a shape in neurons."""
+
+    name: str
+    shape: tuple[int, ...]
+
+    @property
+    def size(self) -> int:
+        """Number of neurons."""
+        return int(np.prod(self.shape, dtype=np.int64))
+
+
+@dataclass(frozen=True, kw_only=True, slots=True, eq=False)
+class Population(Value):
+    """Leaky integrate-and-fire neurons that share decays, threshold and reset.
+
+    Attributes:
+        name: unique in the network.
+        shape: in neurons.
+        du, dv: decay of current and of membrane, in 1/4096 per step, 0..4096 (effective values, not registers).
+        vth: threshold mantissa, 0..131071, in weight units; a neuron spikes where ``v > 64 * vth``.
+        reset: what a spike does to the membrane: ``zero`` or ``subtract`` (64 * vth).
+        bias_mantissa: int32, one per neuron, -4096..4095.
+        bias_exponent: 0..7; the bias ``mantissa << exponent`` is added to the membrane each step, in 1/64 weight unit.
+        start: the step at which the state is cleared, before decay and integration; on a chip, where every
+            connection takes a step, the step in which the first input arrives.
+    """
+
+    name: str
+    shape: tuple[int, ...]
+    du: int = DECAY_ONE
+    dv: int
+    vth: int
+    reset: Reset = "zero"
+    bias_mantissa: npt.NDArray[np.int32]
+    bias_exponent: int = 0
+    start: int = 0
+
+    def __post_init__(self) -> None:
+        wide = np.asarray(self.bias_mantissa)
+        if wide.dtype.kind not in "iu" or (wide.size and np.abs(wide.astype(np.int64)).max() > 2**31 - 1):
+            raise UsageError(f"population {self.name}: bias of type {wide.dtype}; expected integers of at most 32 bits")
+        object.__setattr__(self, "bias_mantissa", read_only(wide, np.int32))
+
+    @property
+    def size(self) -> int:
+        """Number of neurons."""
+        return int(np.prod(self.shape, dtype=np.int64))
+
+    @property
+    def bias(self) -> npt.NDArray[np.int64]:
+        """Bias of each neuron in 1/64 weight unit."""
+        return self.bias_mantissa.astype(np.int64) << self.bias_exponent
+
+    @property
+    def spiking(self) -> bool:
+        """False for a read-out whose threshold is at its maximum."""
+        return self.vth < VTH_MAX
+
+
+@dataclass(frozen=True, kw_only=True, slots=True, eq=False)
+class Dense(Value):
+    """All-to-all synapses.
+
+    Attributes:
+        source, target: names of populations (or of the input).
+        weights: shape (targets, sources).
+        exponent: 0..7; a synapse adds ``weight << exponent`` to the target's input for each spike.
+        delay: steps from a spike to its arrival; 0 is within the same step.
+    """
+
+    source: str
+    target: str
+    weights: Weights
+    exponent: int = 0
+    delay: int = 0
+
+    @property
+    def name(self) -> str:
+        """``source -> target``."""
+        return f"{self.source} -> {self.target}"
+
+    def effective(self) -> npt.NDArray[np.int64]:
+        """``weight << exponent``, shape (targets, sources)."""
+        return self.weights.matrix() << self.exponent
+
+
+@dataclass(frozen=True, kw_only=True, slots=True, eq=False)
+class Readout(Value):
+    """How classes are read off: spike counts of a population, or its membrane summed over the window or at its end."""
+
+    population: str
+    kind: ReadoutKind
+
+
+@dataclass(frozen=True, kw_only=True, slots=True, eq=False)
+class IntegerNetwork(Value):
+    """A network in integers.
+
+    Attributes:
+        name: for people.
+        steps: length of the window of one sample, in algorithmic steps.
+        input: where spikes enter.
+        populations: in the order in which a step computes them.
+        connections: dense synapses between them.
+        readout: how a class is read off.
+        collapse: how the bits were chosen from a posterior: ``map``, ``sample(3)``, or empty where nobody said.
+    """
+
+    name: str
+    steps: int
+    input: Input
+    populations: tuple[Population, ...]
+    connections: tuple[Dense, ...]
+    readout: Readout
+    collapse: str = ""
+
+    def population(self, name: str) -> Population:
+        """The population called `name`; UsageError names those that exist."""
+        for population in self.populations:
+            if population.name == name:
+                return population
+        raise UsageError(f"no population {name!r}; there are {', '.join(p.name for p in self.populations)}")
+
+    def incoming(self, name: str) -> tuple[Dense, ...]:
+        """The connections that end in population `name`, in the network's order."""
+        return tuple(c for c in self.connections if c.target == name)
+
+    def outgoing(self, name: str) -> tuple[Dense, ...]:
+        """The connections that begin in population (or input) `name`."""
+        return tuple(c for c in self.connections if c.source == name)
+
+    def latencies(self) -> dict[str, int]:
+        """Steps from the input to each population: the longest sum of delays on a path; 0 for the input.
+
+        A population that no path reaches has latency 0. The network must be legal (acyclic, in order).
+        """
+        latency = {self.input.name: 0}
+        for population in self.populations:
+            arrivals = (latency[c.source] + c.delay for c in self.incoming(population.name))
+            latency[population.name] = max(arrivals, default=0)
+        return latency
+
+    def with_populations(self, populations: Iterator[Population] | tuple[Population, ...]) -> "IntegerNetwork":
+        """This network with other populations."""
+        return replace(self, populations=tuple(populations))
+
+    def __str__(self) -> str:
+        from bitspike.convert.text import text_form
+
+        return text_form(self)
+
+    def __repr__(self) -> str:
+        return f"<IntegerNetwork {self.name} {self.digest()[:12]}>"

@@ -1,0 +1,124 @@
+"""The rules of a legal network, all in one place.
+
+Passes, readers and engines rely on them; :func:`check` is called after each pass and on everything that is read.
+"""
+
+import re
+from collections import Counter
+from collections.abc import Iterator
+
+from bitspike.convert.network import DECAY_ONE, VTH_MAX, Dense, IntegerNetwork, Population
+from bitspike.errors import NetworkError
+
+#: Names become group names, tensor names and file names, so they are plain.
+NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]{0,63}")
+BIAS_MANTISSA = (-4096, 4095)
+EXPONENTS = range(8)
+MAX_DELAY = 62
+MAX_STEPS = 1 << 20
+MAX_NEURONS = 1 << 24
+RESETS = ("zero", "subtract")
+READOUTS = ("spike_count", "membrane_sum", "membrane_last")
+
+
+def check(network: IntegerNetwork) -> IntegerNetwork:
+    """Return `network` itself; raise NetworkError with every fault where it is not legal."""
+    faults = list(find_faults(network))
+    if faults:
+        raise NetworkError(faults)
+    return network
+
+
+def find_faults(network: IntegerNetwork) -> Iterator[str]:
+    """Every broken rule, one sentence each."""
+    yield from _names(network)
+    if not 1 <= network.steps <= MAX_STEPS:
+        yield f"network {network.name}: steps {network.steps}; expected 1..{MAX_STEPS}"
+    yield from _shape(network.input.name, network.input.shape)
+    for population in network.populations:
+        yield from _population(population)
+    yield from _connections(network)
+    yield from _readout(network)
+
+
+def _names(network: IntegerNetwork) -> Iterator[str]:
+    names = [network.input.name, *(p.name for p in network.populations)]
+    for name in names:
+        if not NAME.fullmatch(name):
+            yield f"name {name!r}: expected letters, digits and _ (at most 64, no digit first)"
+    for name, count in Counter(names).items():
+        if count > 1:
+            yield f"name {name!r} is used {count} times; expected once"
+    if not network.name or not network.name.isprintable() or len(network.name) > 200:
+        yield f"network name {network.name[:40]!r}: expected 1..200 printable characters"
+    if not network.populations:
+        yield f"network {network.name}: no population; expected one or more"
+
+
+def _shape(name: str, shape: tuple[int, ...]) -> Iterator[str]:
+    size = 1
+    for extent in shape:
+        size *= extent if 0 < extent <= MAX_NEURONS else MAX_NEURONS + 1
+    if not shape or size > MAX_NEURONS:
+        yield f"{name}: shape {shape}; expected positive extents and at most {MAX_NEURONS} neurons"
+
+
+def _population(p: Population) -> Iterator[str]:
+    where = f"population {p.name}"
+    yield from _shape(where, p.shape)
+    for label, value, high in (("du", p.du, DECAY_ONE), ("dv", p.dv, DECAY_ONE), ("vth", p.vth, VTH_MAX)):
+        if not 0 <= value <= high:
+            yield f"{where}: {label} {value}; expected 0..{high}"
+    if p.reset not in RESETS:
+        yield f"{where}: reset {p.reset!r}; expected {' or '.join(RESETS)}"
+    if p.bias_exponent not in EXPONENTS:
+        yield f"{where}: bias exponent {p.bias_exponent}; expected 0..7"
+    if p.start < 0:
+        yield f"{where}: start {p.start}; expected 0 or more"
+    if p.bias_mantissa.shape != (p.size,):
+        yield f"{where}: bias of shape {p.bias_mantissa.shape}; expected ({p.size},)"
+        return
+    low, high = int(p.bias_mantissa.min(initial=0)), int(p.bias_mantissa.max(initial=0))
+    if low < BIAS_MANTISSA[0] or high > BIAS_MANTISSA[1]:
+        yield f"{where}: bias mantissa {low}..{high}; expected {BIAS_MANTISSA[0]}..{BIAS_MANTISSA[1]}"
+
+
+def _connections(network: IntegerNetwork) -> Iterator[str]:
+    sizes = {network.input.name: network.input.size, **{p.name: p.size for p in network.populations}}
+    position = {name: index for index, name in enumerate(sizes)}
+    pairs = Counter((c.source, c.target, c.delay) for c in network.connections)
+    for c in network.connections:
+        missing = [end for end in (c.source, c.target) if end not in sizes]
+        for end in missing:
+            yield f"connection {c.name}: no population {end!r}"
+        if missing:
+            continue
+        if c.target == network.input.name:
+            yield f"connection {c.name}: the input cannot be a target"
+        elif position[c.source] >= position[c.target]:
+            yield f"connection {c.name}: {c.target} is computed before {c.source}; expected feed-forward order"
+        yield from _dense(c, sizes)
+    for (source, target, delay), count in pairs.items():
+        if count > 1:
+            yield f"connection {source} -> {target}: {count} of delay {delay}; expected one"
+
+
+def _dense(c: Dense, sizes: dict[str, int]) -> Iterator[str]:
+    expected = (sizes[c.target], sizes[c.source])
+    if c.weights.shape != expected:
+        yield f"connection {c.name}: weights of shape {c.weights.shape}; expected {expected} (targets, sources)"
+    if c.exponent not in EXPONENTS:
+        yield f"connection {c.name}: exponent {c.exponent}; expected 0..7"
+    if not 0 <= c.delay <= MAX_DELAY:
+        yield f"connection {c.name}: delay {c.delay}; expected 0..{MAX_DELAY}"
+
+
+def _readout(network: IntegerNetwork) -> Iterator[str]:
+    readout = network.readout
+    found = {p.name: p for p in network.populations}.get(readout.population)
+    if readout.kind not in READOUTS:
+        yield f"readout {readout.kind!r}; expected {', '.join(READOUTS)}"
+    if found is None:
+        yield f"readout: no population {readout.population!r}"
+    elif readout.kind.startswith("membrane") and found.spiking:
+        yield f"readout {readout.kind}: {found.name} has vth {found.vth}; expected {VTH_MAX} (it must not spike)"

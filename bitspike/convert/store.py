@@ -1,0 +1,66 @@
+"""The network's own file: safetensors, with everything but the arrays as JSON in the header.
+
+=====================  ======  =====================================================
+entry                  type     contents
+=====================  ======  =====================================================
+metadata ``format``    text     ``bitspike.network``
+metadata ``version``   text     ``1``
+metadata ``network``   JSON     see :func:`~bitspike.convert.description.describe`
+``<population>.bias``  int32    bias mantissas, (neurons,)
+``<index>.words``      uint64   one-bit weights of connection `index`, (targets, words)
+``<index>.values``     int16    weights of up to 8 bits and sign, (targets, sources)
+=====================  ======  =====================================================
+
+A reader refuses whatever this writer would not write: other entries, types, shapes, keys or an illegal network.
+"""
+
+import os
+
+import numpy as np
+
+from bitspike.convert.description import arrays_of, description_text, network_from
+from bitspike.convert.network import IntegerNetwork
+from bitspike.convert.rules import check
+from bitspike.errors import BitspikeError, FileError
+from bitspike.files import existing_file, replacing
+
+FORMAT = "bitspike.network"
+VERSION = "1"
+
+
+def save(network: IntegerNetwork, path: str | os.PathLike[str]) -> None:
+    """Write `network` to `path`, read it back, and compare for equality; only then does the file appear."""
+    from safetensors.numpy import save_file
+
+    check(network)
+    metadata = {"format": FORMAT, "version": VERSION, "network": description_text(network)}
+    with replacing(path) as temporary:
+        save_file({k: np.ascontiguousarray(v) for k, v in arrays_of(network).items()}, temporary, metadata=metadata)
+        if load(temporary) != network:
+            raise FileError(path, "does not read back as the network that was written")
+
+
+def load(path: str | os.PathLike[str]) -> IntegerNetwork:
+    """Read a network file; FileError in one line for anything but what :func:`save` writes."""
+    from safetensors import SafetensorError, safe_open
+
+    found = existing_file(path)
+    try:
+        with safe_open(found, framework="np") as file:
+            metadata = file.metadata() or {}
+            if metadata.get("format") != FORMAT:
+                raise FileError(path, f"format {metadata.get('format')!r}; expected {FORMAT!r}")
+            if metadata.get("version") != VERSION:
+                raise FileError(path, f"version {metadata.get('version')!r}; this bitspike reads {VERSION!r}")
+            arrays = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
+        return network_from(metadata.get("network", ""), arrays)
+    except FileError:
+        raise
+    except (SafetensorError, OSError, ValueError, TypeError, KeyError) as error:
+        raise FileError(path, f"is not a readable safetensors file ({_first_line(error)})") from None
+    except BitspikeError as error:
+        raise FileError(path, str(error)) from None
+
+
+def _first_line(error: Exception) -> str:
+    return (str(error).strip() or type(error).__name__).splitlines()[0][:200]

@@ -1,0 +1,53 @@
+"""The text form of a network: one line a node, for people and for tests."""
+
+import math
+
+from bitspike.convert.network import Dense, IntegerNetwork, Population
+
+
+def text_form(network: IntegerNetwork) -> str:
+    """The network as text.
+
+    A line for the network, one for the input, then each population preceded by the connections that feed it, last the
+    read-out. ``#`` and eight digits are the beginning of the SHA-256 of a node's arrays, so that two networks with the
+    same text are the same but for a collision.
+    """
+    collapse = f" collapse={network.collapse}" if network.collapse else ""
+    lines = [
+        f"network {network.name} steps={network.steps}{collapse}",
+        f"input   {network.input.name} shape={_shape(network.input.shape)}",
+    ]
+    for population in network.populations:
+        lines += [_dense(connection) for connection in network.incoming(population.name)]
+        lines.append(_population(population))
+    lines.append(f"readout {network.readout.population} {network.readout.kind}")
+    return "\n".join(lines)
+
+
+def _shape(shape: tuple[int, ...]) -> str:
+    return "x".join(map(str, shape))
+
+
+def _dense(connection: Dense) -> str:
+    rows, columns = connection.weights.shape
+    return (
+        f"dense   {connection.source} -> {connection.target} {rows}x{columns} {connection.weights.describe()} "
+        f"exponent={connection.exponent} delay={connection.delay} #{connection.weights.digest()[:8]}"
+    )
+
+
+def _population(population: Population) -> str:
+    mantissa = population.bias_mantissa
+    low, high = (int(mantissa.min()), int(mantissa.max())) if mantissa.size else (0, 0)
+    bias = "0" if low == high == 0 else f"{low}..{high}<<{population.bias_exponent} #{_array_digest(population)}"
+    size = f"({math.prod(population.shape)})" if len(population.shape) > 1 else ""
+    return (
+        f"lif     {population.name} shape={_shape(population.shape)}{size} du={population.du} dv={population.dv} "
+        f"vth={population.vth} reset={population.reset} start={population.start} bias={bias}"
+    )
+
+
+def _array_digest(population: Population) -> str:
+    import hashlib
+
+    return hashlib.sha256(population.bias_mantissa.tobytes()).hexdigest()[:8]

@@ -1,0 +1,68 @@
+"""Immutable values that hold arrays: equality and hash by content."""
+
+import hashlib
+from dataclasses import fields
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+
+class Value:
+    """Base of the frozen dataclasses of the integer network.
+
+    Two values are equal when they have the same type and all their fields are equal; arrays are equal when dtype,
+    shape and every element are.
+    """
+
+    __slots__ = ()
+
+    def __eq__(self, other: object) -> bool:
+        if self is other:
+            return True
+        if type(self) is not type(other):
+            return NotImplemented
+        return all(
+            _same(getattr(self, field.name), getattr(other, field.name))
+            for field in fields(self)  # type: ignore[arg-type]
+        )
+
+    def __hash__(self) -> int:
+        return hash(self.digest())
+
+    def digest(self) -> str:
+        """SHA-256 over type and contents, in hexadecimal; equal values have equal digests."""
+        state = hashlib.sha256()
+        _feed(state, self)
+        return state.hexdigest()
+
+
+def read_only(array: npt.ArrayLike, dtype: npt.DTypeLike) -> npt.NDArray[Any]:
+    """A contiguous read-only copy of `array` as `dtype`."""
+    copy = np.array(array, dtype=dtype, order="C", copy=True)
+    copy.flags.writeable = False
+    return copy
+
+
+def _same(left: object, right: object) -> bool:
+    if isinstance(left, np.ndarray) and isinstance(right, np.ndarray):
+        return left.dtype == right.dtype and left.shape == right.shape and bool(np.array_equal(left, right))
+    return type(left) is type(right) and left == right
+
+
+def _feed(state: "hashlib._Hash", item: object) -> None:
+    if isinstance(item, Value):
+        state.update(f"{type(item).__name__}(".encode())
+        for field in fields(item):  # type: ignore[arg-type]
+            state.update(f"{field.name}=".encode())
+            _feed(state, getattr(item, field.name))
+        state.update(b")")
+    elif isinstance(item, np.ndarray):
+        state.update(f"array {item.dtype.str} {item.shape}:".encode())
+        state.update(item.tobytes())
+    elif isinstance(item, tuple):
+        state.update(f"tuple {len(item)}:".encode())
+        for part in item:
+            _feed(state, part)
+    else:
+        state.update(f"{type(item).__name__} {item!r};".encode())

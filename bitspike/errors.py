@@ -1,0 +1,56 @@
+"""Errors that a person can act on.
+
+Every error of the library descends from :class:`BitspikeError`, carries one clear line, and leaves the command
+line with exit code 2 (:class:`DivergenceError` with 1: a check ran and failed).
+"""
+
+from collections.abc import Sequence
+
+
+class BitspikeError(Exception):
+    """Root of all errors that bitspike raises on purpose."""
+
+    exit_code = 2
+
+
+class UsageError(BitspikeError):
+    """A wrong argument: the message names it, what was found and what was expected."""
+
+
+class FileError(BitspikeError):
+    """A file that is missing, damaged, or not what its name says."""
+
+    def __init__(self, path: object, problem: str) -> None:
+        self.path = str(path)
+        self.problem = problem
+        super().__init__(f"{path}: {problem}")
+
+
+class NetworkError(BitspikeError):
+    """An illegal network; all faults are reported at once."""
+
+    def __init__(self, faults: Sequence[str]) -> None:
+        self.faults = tuple(faults)
+        super().__init__("; ".join(self.faults))
+
+
+class RangeError(NetworkError):
+    """A network whose state could leave the chip's registers."""
+
+
+class UnsupportedError(BitspikeError):
+    """Something that a format or a target cannot say exactly, named."""
+
+
+class MissingDependencyError(BitspikeError):
+    """An optional part that is not installed; the message gives the command that installs it."""
+
+
+class EngineError(BitspikeError):
+    """An engine that failed to run or ran out of time."""
+
+
+class DivergenceError(BitspikeError):
+    """A check that ran and found a difference."""
+
+    exit_code = 1

@@ -1,0 +1,62 @@
+"""Input spikes with labels: the value that training, engines and reports pass to each other."""
+
+import hashlib
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+
+from bitspike.errors import UsageError
+
+
+@dataclass(frozen=True, eq=False, kw_only=True, slots=True)
+class SpikeData:
+    """Encoded samples.
+
+    Attributes:
+        name: the data set and part, such as ``digits:test``.
+        spikes: 0 or 1, shape (samples, steps, neurons), uint8, read-only.
+        labels: class of each sample, shape (samples,), int64, read-only.
+        seed: the seed of the encoder; with the same seed the same samples give the same spikes, bit for bit.
+    """
+
+    name: str
+    spikes: npt.NDArray[np.uint8]
+    labels: npt.NDArray[np.int64]
+    seed: int = 0
+
+    def __post_init__(self) -> None:
+        spikes = np.ascontiguousarray(self.spikes, dtype=np.uint8)
+        labels = np.ascontiguousarray(self.labels, dtype=np.int64)
+        if spikes.ndim != 3 or labels.shape != spikes.shape[:1]:
+            raise UsageError(
+                f"data {self.name}: spikes of shape {spikes.shape} and labels of shape {labels.shape}; "
+                "expected (samples, steps, neurons) and (samples,)"
+            )
+        if spikes.size and spikes.max() > 1:
+            raise UsageError(f"data {self.name}: spikes hold {int(spikes.max())}; expected 0 or 1")
+        for array in (spikes, labels):
+            array.flags.writeable = False
+        object.__setattr__(self, "spikes", spikes)
+        object.__setattr__(self, "labels", labels)
+
+    def __len__(self) -> int:
+        return len(self.labels)
+
+    @property
+    def steps(self) -> int:
+        """Algorithmic time steps of a sample."""
+        return self.spikes.shape[1]
+
+    def first(self, samples: int) -> "SpikeData":
+        """The first `samples` samples; all of them where there are fewer."""
+        if samples < 1:
+            raise UsageError(f"samples: {samples}; expected 1 or more")
+        return SpikeData(name=self.name, spikes=self.spikes[:samples], labels=self.labels[:samples], seed=self.seed)
+
+    def digest(self) -> str:
+        """SHA-256 of shape, spikes and labels, in hexadecimal."""
+        state = hashlib.sha256(repr(self.spikes.shape).encode())
+        state.update(np.packbits(self.spikes).tobytes())
+        state.update(self.labels.tobytes())
+        return state.hexdigest()

@@ -1,0 +1,101 @@
+"""The reference engine: the definition of what a network computes, in plain integers.
+
+One population at one step, with ``trunc(x, n) = sign(x) * (|x| >> n)``, toward zero::
+
+    u[t] = trunc(u[t-1] * (4096 - du), 12) + 64 * a[t]        a[t]: summed synaptic input
+    v[t] = trunc(v[t-1] * (4096 - dv), 12) + u[t] + bias
+    s[t] = v[t] > 64 * vth                                    strict
+    v[t] = 0                  where s[t]                      reset "zero"
+    v[t] = v[t] - 64 * vth    where s[t]                      reset "subtract"
+
+and ``a[t] = sum of weight * 2^exponent * s_source[t - delay]``. Both states are cleared at the population's `start`,
+before decay and integration. This is the arithmetic of Loihi as Lava 0.10 models it (``PyLifModelBitAcc``) and as a
+recorded Loihi 2 trace shows it; every other engine is tested against this one for equality.
+"""
+
+from typing import Literal
+
+import numpy as np
+import numpy.typing as npt
+
+from bitspike.convert.network import DECAY_ONE, STATE_SHIFT, IntegerNetwork, Population
+from bitspike.errors import RangeError
+from bitspike.sim.record import Record, aligned, padded
+
+Integers = npt.NDArray[np.int64]
+#: ``exact`` refuses to leave 24 bits; ``lava`` wraps `u` once and clips `v`, as Lava's model does.
+Overflow = Literal["exact", "lava"]
+
+STATE_MAX = (1 << 23) - 1
+INPUT_MAX = (1 << 15) - 1
+
+
+def truncate(x: Integers, bits: int) -> Integers:
+    """``sign(x) * (|x| >> bits)``: division by a power of two, toward zero."""
+    return np.sign(x) * (np.abs(x) >> bits)
+
+
+def run_reference(
+    network: IntegerNetwork, spikes: npt.NDArray[np.uint8], *, overflow: Overflow = "exact"
+) -> Record:
+    """Run a legal network on `spikes`, 0 or 1 of shape (samples, steps, input neurons).
+
+    The run lasts ``steps`` plus the largest latency; input is silent after its last step.
+
+    Raises:
+        RangeError: where `overflow` is ``exact`` and a state or an input leaves its register.
+    """
+    inputs = padded(network, spikes).astype(np.int64)
+    samples, total, _ = inputs.shape
+    fired: dict[str, Integers] = {network.input.name: inputs}
+    history: dict[str, tuple[Integers, Integers]] = {}
+    for p in network.populations:
+        shape = (samples, total, p.size)
+        fired[p.name] = np.zeros(shape, np.int64)
+        history[p.name] = np.zeros(shape, np.int64), np.zeros(shape, np.int64)
+    matrices = [c.effective().T for c in network.connections]
+    state = {p.name: (np.zeros((samples, p.size), np.int64),) * 2 for p in network.populations}
+
+    for t in range(total):
+        for p in network.populations:
+            a = np.zeros((samples, p.size), dtype=np.int64)
+            for c, matrix in zip(network.connections, matrices, strict=True):
+                if c.target == p.name and t >= c.delay:
+                    a = a + fired[c.source][:, t - c.delay] @ matrix
+            u, v = state[p.name]
+            if t == p.start:
+                u, v = np.zeros_like(u), np.zeros_like(v)
+            u, v, s = step(p, u, v, a, overflow=overflow, when=t)
+            state[p.name] = u, v
+            fired[p.name][:, t] = s
+            history[p.name][0][:, t], history[p.name][1][:, t] = u, v
+
+    return aligned("reference", network, spikes, {name: (fired[name], u, v) for name, (u, v) in history.items()})
+
+
+def step(
+    p: Population, u: Integers, v: Integers, a: Integers, *, overflow: Overflow = "exact", when: int = 0
+) -> tuple[Integers, Integers, Integers]:
+    """One step of population `p`: states `u`, `v` and input `a`, (samples, neurons), give the new `u`, `v` and spikes.
+
+    `when` is the step's number, for error messages only.
+    """
+    u = truncate(u * (DECAY_ONE - p.du), 12) + (a << STATE_SHIFT)
+    if overflow == "lava":
+        u = np.where(u > STATE_MAX + 1, u - (1 << 24), np.where(u <= -(STATE_MAX + 1), u + (1 << 24), u))
+    v = truncate(v * (DECAY_ONE - p.dv), 12) + u + p.bias
+    if overflow == "lava":
+        v = np.clip(v, -STATE_MAX, STATE_MAX)
+    else:
+        _within(p, "synaptic input", a, INPUT_MAX, when)
+        _within(p, "current u", u, STATE_MAX, when)
+        _within(p, "membrane v", v, STATE_MAX, when)
+    s = v > (p.vth << STATE_SHIFT)
+    v = np.where(s, 0 if p.reset == "zero" else v - (p.vth << STATE_SHIFT), v)
+    return u, v, s.astype(np.int64)
+
+
+def _within(p: Population, quantity: str, values: Integers, limit: int, when: int) -> None:
+    worst = int(np.abs(values).max(initial=0))
+    if worst > limit:
+        raise RangeError([f"population {p.name}, step {when}: {quantity} reaches {worst}; the register holds {limit}"])

@@ -1,0 +1,1 @@
+"""Chips as data, and the lowering of a network to them."""
