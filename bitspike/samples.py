@@ -33,7 +33,7 @@ class SpikeData:
                 f"data {self.name}: spikes of shape {spikes.shape} and labels of shape {labels.shape}; "
                 "expected (samples, steps, neurons) and (samples,)"
             )
-        if spikes.size and spikes.max() > 1:
+        if spikes.size and (np.asarray(self.spikes).min() < 0 or np.asarray(self.spikes).max() > 1):
             raise UsageError(f"data {self.name}: spikes hold {int(spikes.max())}; expected 0 or 1")
         for array in (spikes, labels):
             array.flags.writeable = False

@@ -50,8 +50,9 @@ class Population(Value):
         reset: what a spike does to the membrane: ``zero`` or ``subtract`` (64 * vth).
         bias_mantissa: int32, one per neuron, -4096..4095.
         bias_exponent: 0..7; the bias ``mantissa << exponent`` is added to the membrane each step, in 1/64 weight unit.
-        start: the step at which the state is cleared, before decay and integration; on a chip, where every
-            connection takes a step, the step in which the first input arrives.
+        start: the population's latency: the step that answers input step 0. The state is cleared at that step, before
+            decay and integration. 0 in a trained network; on a chip, where every connection takes a step, the step in
+            which the first input arrives.
     """
 
     name: str
@@ -159,15 +160,12 @@ class IntegerNetwork(Value):
         return tuple(c for c in self.connections if c.source == name)
 
     def latencies(self) -> dict[str, int]:
-        """Steps from the input to each population: the longest sum of delays on a path; 0 for the input.
+        """Steps by which each population (and the input: 0) is late: its `start`.
 
-        A population that no path reaches has latency 0. The network must be legal (acyclic, in order).
+        A trained network answers within the step, whatever its connections' delays are, and has latency 0 everywhere;
+        :func:`bitspike.convert.retime.retime` gives each connection a step of its own and each population its latency.
         """
-        latency = {self.input.name: 0}
-        for population in self.populations:
-            arrivals = (latency[c.source] + c.delay for c in self.incoming(population.name))
-            latency[population.name] = max(arrivals, default=0)
-        return latency
+        return {self.input.name: 0, **{p.name: p.start for p in self.populations}}
 
     def with_populations(self, populations: Iterator[Population] | tuple[Population, ...]) -> "IntegerNetwork":
         """This network with other populations."""

@@ -1,15 +1,13 @@
 """The network's own file: safetensors, with everything but the arrays as JSON in the header.
 
-=====================  ======  =====================================================
-entry                  type     contents
-=====================  ======  =====================================================
-metadata ``format``    text     ``bitspike.network``
-metadata ``version``   text     ``1``
-metadata ``network``   JSON     see :func:`~bitspike.convert.description.describe`
-``<population>.bias``  int32    bias mantissas, (neurons,)
-``<index>.words``      uint64   one-bit weights of connection `index`, (targets, words)
-``<index>.values``     int16    weights of up to 8 bits and sign, (targets, sources)
-=====================  ======  =====================================================
+================================  ======  ===================================================
+entry                             type    contents
+================================  ======  ===================================================
+metadata ``bitspike.network/1``   JSON    :func:`~bitspike.convert.description.description_text`
+``<population>.bias``             int32   bias mantissas, (neurons,)
+``<index>.words``                 uint64  one-bit weights of connection `index`, (targets, words)
+``<index>.values``                int16   weights of up to 8 bits and sign, (targets, sources)
+================================  ======  ===================================================
 
 A reader refuses whatever this writer would not write: other entries, types, shapes, keys or an illegal network.
 """
@@ -24,7 +22,7 @@ from bitspike.convert.rules import check
 from bitspike.errors import BitspikeError, FileError
 from bitspike.files import existing_file, replacing
 
-FORMAT = "bitspike.network"
+FORMAT = "bitspike.network/"
 VERSION = "1"
 
 
@@ -33,7 +31,8 @@ def save(network: IntegerNetwork, path: str | os.PathLike[str]) -> None:
     from safetensors.numpy import save_file
 
     check(network)
-    metadata = {"format": FORMAT, "version": VERSION, "network": description_text(network)}
+    # One key: safetensors does not keep the order of several, and the same network must give the same bytes.
+    metadata = {FORMAT + VERSION: description_text(network)}
     with replacing(path) as temporary:
         save_file({k: np.ascontiguousarray(v) for k, v in arrays_of(network).items()}, temporary, metadata=metadata)
         if load(temporary) != network:
@@ -48,12 +47,12 @@ def load(path: str | os.PathLike[str]) -> IntegerNetwork:
     try:
         with safe_open(found, framework="np") as file:
             metadata = file.metadata() or {}
-            if metadata.get("format") != FORMAT:
-                raise FileError(path, f"format {metadata.get('format')!r}; expected {FORMAT!r}")
-            if metadata.get("version") != VERSION:
-                raise FileError(path, f"version {metadata.get('version')!r}; this bitspike reads {VERSION!r}")
+            description = metadata.pop(FORMAT + VERSION, None)
+            if description is None or metadata:
+                keys = ", ".join(sorted(map(repr, metadata))) or "nothing"
+                raise FileError(path, f"its metadata has {keys}; expected '{FORMAT}{VERSION}' alone")
             arrays = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
-        return network_from(metadata.get("network", ""), arrays)
+        return network_from(description, arrays)
     except FileError:
         raise
     except (SafetensorError, OSError, ValueError, TypeError, KeyError) as error:

@@ -35,9 +35,7 @@ def truncate(x: Integers, bits: int) -> Integers:
     return np.sign(x) * (np.abs(x) >> bits)
 
 
-def run_reference(
-    network: IntegerNetwork, spikes: npt.NDArray[np.uint8], *, overflow: Overflow = "exact"
-) -> Record:
+def run_reference(network: IntegerNetwork, spikes: npt.NDArray[np.uint8], *, overflow: Overflow = "exact") -> Record:
     """Run a legal network on `spikes`, 0 or 1 of shape (samples, steps, input neurons).
 
     The run lasts ``steps`` plus the largest latency; input is silent after its last step.

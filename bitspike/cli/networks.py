@@ -1,0 +1,101 @@
+"""Commands that make and write networks: collapse, export, import, lower."""
+
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from bitspike.cli.console import Json, Network, show
+from bitspike.convert.network import IntegerNetwork
+from bitspike.errors import UsageError
+
+Out = Annotated[Path, typer.Option("--out", help="The file to write.")]
+
+
+def collapse(
+    run: Annotated[Path, typer.Argument(metavar="RUN", help="A run folder, as `bitspike train` makes it.")],
+    out: Annotated[Path, typer.Option("--out", help="The network file to write; with --members a new folder.")],
+    map_: Annotated[bool, typer.Option("--map", help="The most probable bits (default).")] = False,
+    sample: Annotated[int | None, typer.Option("--sample", metavar="SEED", help="One draw, by its seed.")] = None,
+    members: Annotated[int | None, typer.Option("--members", metavar="K", help="A committee of K draws.")] = None,
+    seed: Annotated[int, typer.Option("--seed", help="Seed of the committee's first member.")] = 0,
+    as_json: Json = False,
+) -> None:
+    """Collapse a trained posterior to bits: one network file, or a committee."""
+    from bitspike.convert.collapse import collapse as collapse_model
+    from bitspike.convert.store import save
+    from bitspike.train import load_run
+
+    if map_ + (sample is not None) + (members is not None) > 1:
+        raise UsageError("--map, --sample and --members exclude each other; expected one of them")
+    if members is not None and out.exists():
+        raise UsageError(f"--out {out} exists; expected a new folder for a committee")
+    trained = load_run(run)
+    name = trained.recipe.name
+    files: dict[Path, IntegerNetwork] = {}
+    if members is not None:
+        committee = collapse_model(trained.model, "committee", members=members, seed=seed, name=name)
+        files = {out / f"member-{k}.safetensors": member for k, member in enumerate(committee)}
+    elif sample is not None:
+        files = {out: collapse_model(trained.model, "sample", seed=sample, name=name)}
+    else:
+        files = {out: collapse_model(trained.model, "map", name=name)}
+    for path, network in files.items():
+        save(network, path)
+    written = [{"path": str(path), "collapse": n.collapse, "digest": n.digest()} for path, n in files.items()]
+    lines = [f"{row['path']}: {row['collapse']}, {row['digest'][:12]}" for row in written]
+    show("\n".join([str(next(iter(files.values()))), *lines]), {"files": written}, as_json)
+
+
+def export(
+    net: Network,
+    out: Out,
+    format_: Annotated[
+        str | None, typer.Option("--format", help="safetensors, nir, onnx or netx; default: by the ending of --out.")
+    ] = None,
+    step: Annotated[bool, typer.Option("--step", help="ONNX only: the graph of one step, states in and out.")] = False,
+    as_json: Json = False,
+) -> None:
+    """Write a network in a format that others run; read it back and compare before the file appears."""
+    from bitspike.convert.formats import export as export_network
+    from bitspike.convert.formats import format_of, load
+
+    options: dict[str, Any] = {}
+    if step:
+        if format_of(out, format_).name != "onnx":
+            raise UsageError("--step: only format onnx has a graph of one step")
+        options["form"] = "step"
+    network = load(net)
+    form = export_network(network, out, format_, **options)
+    size = out.stat().st_size
+    row = {"path": str(out), "format": form.name, "bytes": size, "read_back": "equal", "digest": network.digest()}
+    show(f"{out}: {form.name}, {size:,} bytes, read back and equal", row, as_json)
+
+
+def import_(
+    file: Annotated[Path, typer.Argument(metavar="FILE", help="A NIR, ONNX or NetX file that bitspike wrote.")],
+    out: Out,
+    format_: Annotated[str | None, typer.Option("--format", help="Its format; default: by its ending.")] = None,
+    as_json: Json = False,
+) -> None:
+    """Read a network from another format and write it as .safetensors."""
+    from bitspike.convert.formats import load
+    from bitspike.convert.store import save
+
+    network = load(file, format_)
+    save(network, out)
+    data = {"path": str(out), "network": network.name, "digest": network.digest()}
+    show(f"{network}\n{out}: written, read back and equal", data, as_json)
+
+
+def lower(
+    net: Network,
+    chip: Annotated[str, typer.Option("--chip", help="The chip: loihi2.")] = "loihi2",
+    as_json: Json = False,
+) -> None:
+    """Retime a network, prove its ranges, and print it in the chip's registers (no partition or placement yet)."""
+    from bitspike.api import lower as lower_network
+    from bitspike.convert.formats import load
+
+    program = lower_network(load(net), chip=chip)
+    show(program, program.as_json(), as_json)

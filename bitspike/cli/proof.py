@@ -1,0 +1,156 @@
+"""Commands that run networks: simulate, verify, energy."""
+
+from pathlib import Path
+from typing import Annotated, Any
+
+import numpy as np
+import typer
+
+from bitspike.cli.console import Json, Network, progress, show
+from bitspike.convert.network import IntegerNetwork
+from bitspike.errors import UsageError
+from bitspike.samples import SpikeData
+
+Data = Annotated[str, typer.Option("--data", help="digits, or an .npz with spikes (samples, steps, neurons), labels.")]
+Part = Annotated[str, typer.Option("--part", help="train, validation, test or all.")]
+Seed = Annotated[int, typer.Option("--seed", help="Seed of the encoder.")]
+Samples = Annotated[int | None, typer.Option("--samples", help="Only the first so many samples.")]
+
+
+def simulate(
+    net: Network,
+    data: Data,
+    engine: Annotated[str, typer.Option("--engine", help="Which engine runs.")] = "reference",
+    part: Part = "test",
+    seed: Seed = 0,
+    samples: Samples = None,
+    out: Annotated[Path | None, typer.Option("--out", help="Write the record, an .npz, here.")] = None,
+    as_json: Json = False,
+) -> None:
+    """Run a network, or a committee in a folder, on data; print accuracy and counts, write the record."""
+    from bitspike.sim.counts import count
+    from bitspike.sim.run import simulate as run_network
+
+    members = _members(Path(net))
+    if out is not None and (len(members) > 1 or out.suffix != ".npz"):
+        raise UsageError(f"--out {out}: expected a name ending in .npz, and one network")
+    spikes = _samples(data, part, seed, samples, members[0])
+    scores: Any = 0
+    with progress("simulate") as notify:
+        for number, member in enumerate(members):
+            notify(member.name, number, len(members))
+            record = run_network(member, spikes, engine_name=engine)
+            scores = scores + record.scores(member)
+    if out is not None:
+        record.save(out)
+    accuracy = float(np.mean(np.argmax(scores, axis=1) == spikes.labels))
+    counts = count(members[-1], record)
+    summary = {"network": members[0].name, "members": len(members), "engine": engine, "data": spikes.name}
+    lines = [f"{members[0].name} on {len(spikes)} samples of {spikes.name}, engine {engine}: accuracy {accuracy:.4f}"]
+    lines += [f"a committee of {len(members)}, read-outs summed; counts of the last member"] if len(members) > 1 else []
+    lines += [str(counts)] + ([f"record: {out}"] if out else [])
+    result = {**summary, "samples": len(spikes), "accuracy": accuracy, "counts": counts.as_json()}
+    show("\n".join(lines), result | ({"record": str(out)} if out else {}), as_json)
+
+
+def verify(
+    net: Network,
+    data: Annotated[
+        str | None, typer.Option("--data", help="As for simulate; default: the test part of --run.")
+    ] = None,
+    engine: Annotated[
+        list[str] | None, typer.Option("--engine", help="An engine; again for more. The first is the baseline.")
+    ] = None,
+    run: Annotated[
+        Path | None, typer.Option("--run", help="The run folder of the trained network (engine torch).")
+    ] = None,
+    against: Annotated[
+        list[Path] | None, typer.Option("--against", help="Another network file to compare with; again for more.")
+    ] = None,
+    part: Part = "test",
+    seed: Seed = 0,
+    samples: Samples = None,
+    as_json: Json = False,
+) -> None:
+    """Run engines side by side: equal, or the first divergence and exit code 1."""
+    from bitspike.convert.formats import load
+    from bitspike.sim.verify import verify as verify_network
+
+    network = load(net)
+    trained = None
+    if run is not None:
+        from bitspike.train import load_run
+
+        trained = load_run(run)
+    if data is None:
+        if trained is None:
+            raise UsageError("--data: missing; expected a data set, or --run whose test part is then taken")
+        spikes = trained.test if samples is None else trained.test.first(samples)
+    else:
+        spikes = _samples(data, part, seed, samples, network)
+    default = ["reference"] if against or trained else ["reference", "onnx"]
+    with progress("verify") as notify:
+        result = verify_network(
+            network,
+            trained.model if trained else None,
+            data=spikes,
+            engines=engine or default,
+            against={str(path): load(path) for path in against or []},
+            samples=samples,
+            notify=notify,
+        )
+    show(result, result.as_json(), as_json)
+    if not result.passed:
+        raise typer.Exit(1)
+
+
+def energy(
+    net: Network,
+    data: Data,
+    chip: Annotated[
+        str, typer.Option("--chip", help="loihi1; loihi2 gives counts, since its prices are not published.")
+    ] = "loihi1",
+    prices: Annotated[str | None, typer.Option("--prices", help="davies2018 (default) or sanafe.")] = None,
+    part: Part = "test",
+    seed: Seed = 0,
+    samples: Samples = None,
+    as_json: Json = False,
+) -> None:
+    """Count what one inference does and price it, with the range and with what is left out."""
+    from bitspike.convert.formats import load
+    from bitspike.sim.energy import count_run, price
+    from bitspike.targets.chips import chip as chip_named
+    from bitspike.targets.prices import PRICE_LISTS, price_list
+
+    network = load(net)
+    known = {listed.chip for listed in PRICE_LISTS}
+    priced = price_list(chip, prices) if chip in known or prices else None
+    name = chip_named(chip).name
+    spikes = _samples(data, part, seed, samples, network)
+    with progress("count") as notify:
+        notify(network.name, 0, 1)
+        counts = count_run(network, data=spikes)
+    if priced is None:
+        reason = f"no prices per event are published for {name}: counts only, no total"
+        show(f"{counts}\n{reason}", {"counts": counts.as_json(), "energy": None, "reason": reason}, as_json)
+        return
+    estimate = price(counts, priced)
+    show(estimate, {"counts": counts.as_json(), "energy": estimate.as_json()}, as_json)
+
+
+def _samples(data: str, part: str, seed: int, samples: int | None, network: IntegerNetwork) -> SpikeData:
+    from bitspike.api import load_data
+
+    found = load_data(data, part=part, steps=network.steps, seed=seed)
+    return found if samples is None else found.first(samples)
+
+
+def _members(path: Path) -> list[IntegerNetwork]:
+    from bitspike.convert.formats import load
+
+    if not path.is_dir():
+        return [load(path)]
+    files = sorted(path.glob("*.safetensors"))
+    if not files:
+        raise UsageError(f"{path}: no .safetensors files; expected a network file or a folder of a committee's members")
+    return [load(file) for file in files]

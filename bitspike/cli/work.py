@@ -1,0 +1,64 @@
+"""Commands around the path: doctor, demo, train."""
+
+import sys
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from bitspike.cli.console import Json, progress, show
+from bitspike.errors import UsageError
+
+
+def doctor(
+    install: Annotated[str | None, typer.Option("--install", metavar="PART", help="Install a part: lava.")] = None,
+    as_json: Json = False,
+) -> None:
+    """Show which engines, targets and accelerators work here, and the command that adds a missing one."""
+    from bitspike.doctor import examine
+
+    done: list[str] = []
+    if install is not None:
+        if install != "lava":
+            raise UsageError(f"--install {install!r}; expected lava")
+        from bitspike.targets.lava.install import install_lava
+
+        for step in install_lava():
+            done.append(step)
+            sys.stderr.write(f"{step}\n")
+    found = examine()
+    show(found, {"installed": done, **found.as_json()}, as_json)
+
+
+def train(
+    recipe: Annotated[Path, typer.Argument(metavar="RECIPE", help="A recipe, such as examples/digits.toml.")],
+    out: Annotated[Path, typer.Option("--out", help="The run folder; it must not exist, unless --resume.")],
+    resume: Annotated[bool, typer.Option("--resume", help="Go on from the last whole epoch, bit for bit.")] = False,
+    seed: Annotated[int | None, typer.Option("--seed", help="Replaces the recipe's seed.")] = None,
+    as_json: Json = False,
+) -> None:
+    """Train a network by a recipe; everything that it makes lies in one run folder."""
+    from bitspike.train import fit
+
+    run = fit(recipe, out=out, resume=resume, seed=seed)
+    show(f"{run}\nrun: {run.folder}", {"folder": str(run.folder), **run.result}, as_json)
+
+
+def demo(
+    out: Annotated[
+        Path | None, typer.Option("--out", help="A new folder; default: runs/demo, runs/demo-2, ...")
+    ] = None,
+    seed: Annotated[int, typer.Option("--seed", help="Seed of the training.")] = 0,
+    as_json: Json = False,
+) -> None:
+    """Take the whole path on real handwritten digits: train, collapse, export, verify, count (about two minutes)."""
+    from bitspike.demo import RECIPE, demonstrate, fresh_folder
+    from bitspike.train import fit
+
+    folder = out or fresh_folder()
+    run = fit(RECIPE, out=folder, seed=seed)
+    with progress("demo") as notify:
+        result = demonstrate(run, folder, notify)
+    show(result, result.as_json(), as_json)
+    if not result.verification.passed:
+        raise typer.Exit(1)

@@ -1,0 +1,127 @@
+"""HDF5 read with care: what the NIR and the NetX reader have in common.
+
+An HDF5 file can point at other files, at itself, and at far more data than it holds. Here only groups and datasets
+that lie in the file are read, of plain numbers and texts, packed with nothing but deflate, and of no more bytes than
+deflate could have packed into a file of that size.
+"""
+
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from bitspike.errors import BitspikeError, FileError
+
+#: What h5py and nir raise on a damaged or foreign file; nir checks with bare `assert`.
+DAMAGE = (
+    AssertionError, AttributeError, IndexError, KeyError, OSError, OverflowError, RuntimeError, TypeError, ValueError
+)  # fmt: skip
+MAX_DEPTH = 6
+MAX_ITEMS = 1 << 16
+MAX_TEXTS = 1 << 16
+#: Deflate packs at most 1032 bytes into one; files have some overhead beside that.
+EXPANSION = 1032
+OVERHEAD = 1 << 20
+DEFLATE, SHUFFLE = 1, 2
+TEXT, NUMBERS = "SO", "biuf"
+
+
+@contextmanager
+def in_one_line(path: str | os.PathLike[str], kind: str) -> Iterator[None]:
+    """Turn whatever goes wrong while a file of `kind` is read into one FileError that names `path`."""
+    try:
+        yield
+    except FileError as error:
+        raise FileError(path, error.problem) from None
+    except BitspikeError as error:
+        raise FileError(path, str(error)) from None
+    except DAMAGE as error:
+        line = (str(error).strip() or type(error).__name__).splitlines()[0][:200]
+        raise FileError(path, f"is not a readable {kind} file ({line})") from None
+
+
+@contextmanager
+def datasets(path: Path) -> Iterator[dict[str, Any]]:
+    """Open an HDF5 file and yield its datasets, by path without the leading ``/``; nothing has been loaded yet.
+
+    Raises:
+        BitspikeError: for a link that is not a hard one, a nesting deeper than `MAX_DEPTH`, more than `MAX_ITEMS`
+            items, a virtual or external dataset, another filter than deflate, another type than numbers and texts,
+            or more bytes than the file can hold.
+        OSError: where HDF5 itself refuses the file.
+    """
+    import h5py
+
+    with h5py.File(path, "r") as file:
+        yield _found(file, EXPANSION * path.stat().st_size + OVERHEAD)
+
+
+def text_of(dataset: Any) -> str:
+    """The text of a scalar dataset; BitspikeError for anything else."""
+    value = dataset[()] if dataset.shape == () else None
+    if not isinstance(value, bytes):
+        raise BitspikeError(f"{dataset.name} is no text")
+    return value.decode("utf-8")
+
+
+def _found(file: Any, room: int) -> dict[str, Any]:
+    import h5py
+
+    found: dict[str, Any] = {}
+    groups = [("", file)]
+    items = 0
+    while groups:
+        prefix, group = groups.pop()
+        for name in group:
+            path = f"{prefix}{name}"
+            items += 1
+            if items > MAX_ITEMS or path.count("/") > MAX_DEPTH:
+                raise BitspikeError(f"more than {MAX_ITEMS} items, or groups more than {MAX_DEPTH} deep")
+            link = group.get(name, getlink=True)
+            if not isinstance(link, h5py.HardLink):
+                raise BitspikeError(f"{path} is {_link_kind(link)}; expected everything in the file itself")
+            item = group[name]
+            if isinstance(item, h5py.Group):
+                groups.append((f"{path}/", item))
+                continue
+            room -= _plain_size(path, item, room)
+            if room < 0:
+                raise BitspikeError(f"{path} claims more data than a file of this size can hold")
+            found[path] = item
+    return found
+
+
+def _link_kind(link: Any) -> str:
+    import h5py
+
+    return "an external link" if isinstance(link, h5py.ExternalLink) else "a soft link"
+
+
+def _plain_size(path: str, item: Any, room: int) -> int:
+    """Bytes of the dataset `item`, or some number beyond `room`; BitspikeError where it is not plain."""
+    import h5py
+
+    if not isinstance(item, h5py.Dataset):
+        raise BitspikeError(f"{path} is neither a group nor a dataset")
+    settings = item.id.get_create_plist()
+    filters = {settings.get_filter(index)[0] for index in range(settings.get_nfilters())}
+    if item.is_virtual or settings.get_external_count() or not filters <= {DEFLATE, SHUFFLE}:
+        raise BitspikeError(f"{path} is virtual, external or packed with an unknown filter; expected plain data")
+    if item.shape is None:
+        raise BitspikeError(f"{path} is empty")
+    kind = item.dtype.kind
+    if kind == "O" and item.size > MAX_TEXTS:
+        raise BitspikeError(f"{path} holds {item.size} texts; expected at most {MAX_TEXTS}")
+    if kind not in TEXT + NUMBERS or (kind == "O" and h5py.check_string_dtype(item.dtype) is None):
+        raise BitspikeError(f"{path} is {item.dtype}; expected numbers or text")
+    size = int(item.size) * int(item.dtype.itemsize)
+    if kind == "O" and size <= room:
+        # Many elements may share one long text, so each is measured before all are read.
+        for index in np.ndindex(item.shape):
+            size += len(item[index])
+            if size > room:
+                break
+    return size

@@ -1,0 +1,129 @@
+"""The range proof: bounds that no input can exceed, for every neuron's input, current and membrane.
+
+Spikes are 0 or 1, so a neuron's input in one step lies between the sum of its negative and the sum of its positive
+effective weights. Truncation toward zero is monotone, hence the extreme current (and membrane) after a step follows
+from the extreme one before it: the recursion of :mod:`bitspike.sim.reference` is run on the bounds themselves until
+nothing moves, or for as many steps as the run lasts where a population never forgets. A spike bounds what is carried
+over: a membrane that did not spike is at most the threshold.
+"""
+
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+
+from bitspike.convert.network import DECAY_ONE, STATE_SHIFT, IntegerNetwork, Population
+from bitspike.errors import RangeError
+
+Integers = npt.NDArray[np.int64]
+STATE_MAX = (1 << 23) - 1
+INPUT_MAX = (1 << 15) - 1
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Bounds:
+    """What a population can reach: the lowest and the highest value over its neurons.
+
+    Attributes:
+        input: summed synaptic input of one step, in weight units.
+        u, v: current and membrane (before a reset), in 1/64 weight unit.
+        steps: the steps after which nothing moves any more; None where the bound still grew at the end of the run.
+    """
+
+    population: str
+    input: tuple[int, int]
+    u: tuple[int, int]
+    v: tuple[int, int]
+    steps: int | None
+
+    @property
+    def bits(self) -> int:
+        """The width of a signed register that holds `u` and `v`."""
+        worst = max(abs(bound) for pair in (self.u, self.v) for bound in pair)
+        return worst.bit_length() + 1
+
+
+def range_proof(network: IntegerNetwork, steps: int | None = None) -> tuple[Bounds, ...]:
+    """Bounds of every population of a legal network, for runs of `steps` (default: the network's own window).
+
+    The latency is added to `steps`: it is the whole run that counts.
+    """
+    length = (network.steps if steps is None else steps) + max(network.latencies().values())
+    return tuple(_population_bounds(network, p, length) for p in network.populations)
+
+
+def check_range(network: IntegerNetwork, steps: int | None = None) -> tuple[Bounds, ...]:
+    """The bounds, where all fit the chip's registers and no read-out can spike.
+
+    Raises:
+        RangeError: naming each population, its bound, the register, and what would help.
+    """
+    proof = range_proof(network, steps)
+    faults = []
+    for p, bounds in zip(network.populations, proof, strict=True):
+        rows = (("synaptic input", bounds.input, INPUT_MAX), ("current u", bounds.u, STATE_MAX),
+                ("membrane v", bounds.v, STATE_MAX))  # fmt: skip
+        for quantity, (low, high), limit in rows:
+            worst = low if -low > high else high
+            if abs(worst) > limit:
+                faults.append(
+                    f"population {p.name}: {quantity} can reach {worst}; the register holds {limit} "
+                    f"({_advice(quantity)})"
+                )
+        if not p.spiking and p.vth << STATE_SHIFT < bounds.v[1] <= STATE_MAX:
+            faults.append(f"population {p.name}: a read-out must not spike, and its membrane can reach {bounds.v[1]}")
+    if faults:
+        raise RangeError(faults)
+    return proof
+
+
+def _advice(quantity: str) -> str:
+    if quantity == "synaptic input":
+        return "fewer or smaller weights, or a smaller exponent, would help"
+    return "a shorter window, smaller weights or a stronger decay would help"
+
+
+def _population_bounds(network: IntegerNetwork, p: Population, length: int) -> Bounds:
+    low, high = np.zeros(p.size, np.int64), np.zeros(p.size, np.int64)
+    for connection in network.incoming(p.name):
+        weights = connection.effective()
+        low += np.minimum(weights, 0).sum(axis=1)
+        high += np.maximum(weights, 0).sum(axis=1)
+    u_low = v_low = u_high = v_high = np.zeros(p.size, np.int64)
+    carried_low, carried_high = v_low, v_high
+    settled = None
+    for t in range(length):
+        before = u_low, u_high, carried_low, carried_high
+        # The state is zero at the start and once more at the population's `start`, so zero stays in the interval.
+        u_low = np.minimum(_decay(u_low, p.du) + (low << STATE_SHIFT), 0)
+        u_high = np.maximum(_decay(u_high, p.du) + (high << STATE_SHIFT), 0)
+        new_low = _decay(carried_low, p.dv) + u_low + p.bias
+        new_high = _decay(carried_high, p.dv) + u_high + p.bias
+        v_low, v_high = np.minimum(v_low, new_low), np.maximum(v_high, new_high)
+        carried_low, carried_high = _carried(p, new_low, new_high)
+        if all(np.array_equal(a, b) for a, b in zip(before, (u_low, u_high, carried_low, carried_high), strict=True)):
+            settled = t
+            break
+        if max(-int(v_low.min(initial=0)), int(v_high.max(initial=0))) > 1 << 40:
+            break
+    return Bounds(
+        population=p.name,
+        input=(int(low.min(initial=0)), int(high.max(initial=0))),
+        u=(int(u_low.min(initial=0)), int(u_high.max(initial=0))),
+        v=(int(v_low.min(initial=0)), int(v_high.max(initial=0))),
+        steps=settled,
+    )
+
+
+def _decay(x: Integers, decay: int) -> Integers:
+    product = x * (DECAY_ONE - decay)
+    return np.sign(product) * (np.abs(product) >> 12)
+
+
+def _carried(p: Population, low: Integers, high: Integers) -> tuple[Integers, Integers]:
+    """The interval of the membrane that the next step starts from, given the one before the reset."""
+    threshold = p.vth << STATE_SHIFT
+    spikes = high > threshold
+    after_spike = np.zeros_like(high) if p.reset == "zero" else high - threshold
+    highest = np.where(spikes, np.maximum(np.minimum(high, threshold), after_spike), high)
+    return np.minimum(low, 0), np.maximum(highest, 0)

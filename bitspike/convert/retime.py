@@ -1,0 +1,73 @@
+"""Retiming: from a network that answers within the step to chip time, where every connection takes a step.
+
+Rules:
+
+1. The latency of a population is the longest of ``latency(source) + max(0, 1 - delay)`` over its connections,
+   and of 0; the input has latency 0.
+2. A connection's delay becomes ``latency(target) - latency(source) + delay``, which is 1 or more, so that branches of
+   different depth meet in the same step.
+3. A population's `start` becomes its latency: its state is cleared when its first input arrives, so that a bias has
+   not acted before. Spikes that it sent before its start reach the next population before that one's own start, and
+   are erased with it.
+4. Over a connection that had a delay of its own, such an early spike would arrive after the start and count. A network
+   in which that can happen (a bias upstream of such a connection) is refused.
+5. A network that is in chip time already is returned as it is.
+
+The claim: ``spikes_chip[n, t + latency(n)] == spikes_model[n, t]`` for every neuron and step, and likewise for
+currents and membranes.
+"""
+
+from dataclasses import replace
+
+import numpy as np
+
+from bitspike.convert.network import IntegerNetwork
+from bitspike.convert.rules import MAX_DELAY, check
+from bitspike.errors import UnsupportedError
+
+
+def retime(network: IntegerNetwork) -> IntegerNetwork:
+    """The legal network `network` in chip time; the same object where it is in chip time already.
+
+    Raises:
+        UnsupportedError: by rule 4, or where a delay would exceed the chip's limit.
+    """
+    if in_chip_time(network):
+        return network
+    if any(p.start for p in network.populations):
+        raise UnsupportedError(
+            f"network {network.name}: some populations have a start, yet a connection has delay 0; "
+            "expected a trained network (no start) or one in chip time (no delay 0)"
+        )
+    latency = {network.input.name: 0}
+    for p in network.populations:
+        arrivals = (latency[c.source] + max(0, 1 - c.delay) for c in network.incoming(p.name))
+        latency[p.name] = max(arrivals, default=0)
+    _refuse_early_spikes(network, latency)
+    connections = tuple(replace(c, delay=latency[c.target] - latency[c.source] + c.delay) for c in network.connections)
+    for c in connections:
+        if c.delay > MAX_DELAY:
+            raise UnsupportedError(f"connection {c.name}: needs a delay of {c.delay} steps; the chip has {MAX_DELAY}")
+    populations = tuple(replace(p, start=latency[p.name]) for p in network.populations)
+    return check(replace(network, populations=populations, connections=connections))
+
+
+def in_chip_time(network: IntegerNetwork) -> bool:
+    """True where every connection takes a step and every population starts when its first input arrives."""
+    latency = network.latencies()
+    return all(c.delay >= max(1, latency[c.target] - latency[c.source]) for c in network.connections)
+
+
+def _refuse_early_spikes(network: IntegerNetwork, latency: dict[str, int]) -> None:
+    """Rule 4. A population is early where it, or one that feeds it, has a bias and a latency to act in."""
+    early: set[str] = set()
+    for p in network.populations:
+        fed = any(c.source in early for c in network.incoming(p.name))
+        if latency[p.name] > 0 and (fed or bool(np.any(p.bias_mantissa > 0))):
+            early.add(p.name)
+    for c in network.connections:
+        if c.delay > 0 and c.source in early:
+            raise UnsupportedError(
+                f"connection {c.name} has a delay of {c.delay} and {c.source} has, or is fed by, a bias that would act "
+                "before the first input; expected no delay there, or no bias"
+            )

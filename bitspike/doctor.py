@@ -1,0 +1,85 @@
+"""What works on this machine: engines, targets, accelerators, and the command that adds what is missing."""
+
+import platform
+import subprocess
+import sys
+from dataclasses import dataclass
+from importlib import metadata
+from typing import Any
+
+from bitspike.sim.engines import ENGINES
+
+_PACKAGES = (
+    "numpy", "torch", "safetensors", "nir", "h5py", "onnx", "onnxruntime", "scikit-learn", "lava-nc", "lava-dl",
+)  # fmt: skip
+_TORCH = (
+    "import torch; "
+    "print(torch.cuda.get_device_name(0) if torch.cuda.is_available() "
+    "else 'Apple MPS' if torch.backends.mps.is_available() else '')"
+)
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Examination:
+    """What was found; prints as a table.
+
+    Attributes:
+        versions: of Python and of each package; None where it is not installed.
+        engines: for each engine what it is, whether it works here, and the command that adds it.
+        accelerator: the name of the GPU that torch can use; empty where there is none.
+    """
+
+    versions: dict[str, str | None]
+    engines: tuple[dict[str, Any], ...]
+    accelerator: str
+
+    def as_json(self) -> dict[str, Any]:
+        """Plain JSON values."""
+        return {"versions": self.versions, "engines": list(self.engines), "accelerator": self.accelerator or None}
+
+    def __str__(self) -> str:
+        versions = [f"  {name:<14} {version or 'not installed'}" for name, version in self.versions.items()]
+        engines = []
+        for row in self.engines:
+            state = "works" if row["works"] else f"add it with: {row['install']}"
+            engines.append(f"  {row['engine']:<14} {state:<44} {row['summary']}")
+        return "\n".join(
+            [
+                "versions:",
+                *versions,
+                "engines:",
+                *engines,
+                f"accelerator: {self.accelerator or 'none that torch can use'}",
+            ]
+        )
+
+
+def examine() -> Examination:
+    """Look at what is installed; torch is asked for an accelerator in a process of its own."""
+    from bitspike.targets.lava.install import lava_status
+
+    lava = lava_status()
+    rows = []
+    for engine in ENGINES.values():
+        works = engine.available and (bool(lava["importable"]) or "lava" not in " ".join(engine.needs))
+        rows.append({"engine": engine.name, "summary": engine.summary, "works": works, "install": engine.install})
+    versions: dict[str, str | None] = {"python": platform.python_version()}
+    versions |= {name: _version(name) for name in _PACKAGES}
+    return Examination(versions=versions, engines=tuple(rows), accelerator=_accelerator(versions["torch"]))
+
+
+def _version(package: str) -> str | None:
+    try:
+        return metadata.version(package)
+    except metadata.PackageNotFoundError:
+        return None
+
+
+def _accelerator(torch: str | None) -> str:
+    if torch is None:
+        return ""
+    try:
+        done = subprocess.run([sys.executable, "-c", _TORCH], capture_output=True, text=True, timeout=120, check=False)
+    except subprocess.TimeoutExpired:
+        return ""
+    return done.stdout.strip() if done.returncode == 0 else ""

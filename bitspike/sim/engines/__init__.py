@@ -1,0 +1,81 @@
+"""The engines: each runs a network on spikes and returns a :class:`~bitspike.sim.record.Record`.
+
+An engine is a module with one function ``run``, found in the table :data:`ENGINES` and imported when it is asked for,
+so that nobody pays for an engine that he does not use.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from importlib import import_module
+from importlib.util import find_spec
+
+from bitspike.errors import UsageError
+from bitspike.sim.record import Record
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Engine:
+    """One row of the table.
+
+    Attributes:
+        name: as the command line takes it.
+        summary: what runs, in half a sentence.
+        module: the module whose `run` it is.
+        needs: the distributions' import names that must be there.
+        install: the command that brings them.
+        samples: how many samples a verification gives it where nobody says; None for all. Slow engines get fewer.
+    """
+
+    name: str
+    summary: str
+    module: str
+    needs: tuple[str, ...] = ()
+    install: str = ""
+    samples: int | None = None
+
+    @property
+    def available(self) -> bool:
+        """Whether what it needs is installed (found, not imported)."""
+        return all(find_spec(name) is not None for name in self.needs)
+
+    def load(self) -> Callable[..., Record]:
+        """Import the engine and return its `run`."""
+        run: Callable[..., Record] = import_module(self.module).run
+        return run
+
+
+_LAVA = "bitspike doctor --install lava"
+_HERE = "bitspike.sim.engines."
+ENGINES: dict[str, Engine] = {
+    engine.name: engine
+    for engine in (
+        Engine(name="reference", summary="plain integers: the definition", module=_HERE + "reference"),
+        Engine(
+            name="torch", summary="the trained network in evaluation mode", module=_HERE + "trained",
+            needs=("torch",), install="python -m pip install torch",
+        ),
+        Engine(
+            name="onnx", summary="the integer graph in ONNX Runtime", module=_HERE + "onnx_runtime",
+            needs=("onnx", "onnxruntime"), install="python -m pip install onnx onnxruntime",
+        ),
+        Engine(
+            name="lava", summary="Lava's runtime, fixed-point CPU model of Loihi 2", module=_HERE + "lava",
+            needs=("lava.magma",), install=_LAVA, samples=20,
+        ),
+        Engine(
+            name="netx", summary="the NetX file, loaded by lava-dl, in Lava's runtime", module=_HERE + "netx",
+            needs=("lava.lib.dl.netx",), install=_LAVA, samples=20,
+        ),
+        Engine(
+            name="lava-models", summary="Lava's neuron and synapse models without its runtime",
+            module=_HERE + "lava_models", needs=("lava.magma",), install=_LAVA,
+        ),
+    )
+}  # fmt: skip
+
+
+def engine(name: str) -> Engine:
+    """The engine called `name`; UsageError lists those that exist."""
+    if name not in ENGINES:
+        raise UsageError(f"engine {name!r}; expected one of {', '.join(ENGINES)}")
+    return ENGINES[name]

@@ -1,0 +1,1 @@
+"""Lava: networks in the registers of its processes, run by its own runtime, and its installation."""

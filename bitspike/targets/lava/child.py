@@ -1,0 +1,123 @@
+"""The worker's other side: start it in a session of its own, wait, and leave nothing of it behind."""
+
+import os
+import re
+import signal
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+
+from bitspike.convert.network import IntegerNetwork
+from bitspike.errors import EngineError, UsageError
+from bitspike.targets.lava.job import Job, Windows, read_windows
+
+#: Seconds that a run may take where nobody says; ten thousand steps of a small network take about one minute.
+TIME_LIMIT_S = 300.0
+WORKER = ("-m", "bitspike.targets.lava.worker")
+#: Seconds for a session's processes to end on a signal.
+_GRACE_S = 2.0
+#: What Lava says of a failure elsewhere, after the failure itself.
+_HOLLOW = re.compile(r"RuntimeError: \d+ Exception\(s\) occurred")
+
+
+def run_job(
+    job: Job, network: IntegerNetwork, spikes: npt.NDArray[np.uint8], *, time_limit_s: float = TIME_LIMIT_S
+) -> Windows:
+    """Run `job` on a network in chip time and on `spikes`, (samples, steps, input neurons), in a worker.
+
+    Raises:
+        EngineError: in one line, where the worker fails or takes longer than `time_limit_s`.
+    """
+    if not time_limit_s > 0:
+        raise UsageError(f"time_limit_s {time_limit_s}; expected more than 0 seconds")
+    with tempfile.TemporaryDirectory(prefix="bitspike-lava-") as name:
+        folder = Path(name)
+        job.write(folder, network, spikes)
+        supervise([sys.executable, *WORKER, name], folder, engine=job.engine, time_limit_s=time_limit_s)
+        return read_windows(folder, job, network, spikes)
+
+
+def supervise(command: Sequence[str], folder: Path, *, engine: str, time_limit_s: float) -> None:
+    """Run `command` in `folder`, in a session of its own, until it ends or `time_limit_s` have passed.
+
+    Whatever the outcome, every process of the session is ended. Output goes to ``log.txt`` in `folder`.
+
+    Raises:
+        EngineError: on time-out, or with the last meaningful line of the log where the command fails.
+    """
+    log = folder / "log.txt"
+    with log.open("wb") as output:
+        process = subprocess.Popen(
+            command,
+            cwd=folder,
+            env=_environment(),
+            stdin=subprocess.DEVNULL,
+            stdout=output,
+            stderr=subprocess.STDOUT,
+            start_new_session=True,
+        )
+        try:
+            status: int | None = process.wait(timeout=time_limit_s)
+        except subprocess.TimeoutExpired:
+            status = None
+        finally:
+            _end_session(process)
+    words = last_words(log.read_text(encoding="utf-8", errors="replace"))
+    if status is None:
+        said = f"; it said: {words}" if words else ""
+        raise EngineError(
+            f"{engine}: no result within {time_limit_s:g} s (give it more time or fewer samples or steps{said})"
+        )
+    if status != 0:
+        raise EngineError(f"{engine}: {words or f'the worker ended with status {status} and said nothing'}")
+
+
+def last_words(log: str) -> str:
+    """The last line of a log that names an error, else the last that is not empty; a traceback's frames are neither."""
+    lines = [line.rstrip() for line in log.splitlines() if line.strip() and not line.startswith((" ", "\t"))]
+    meaningful = [line for line in lines if not _HOLLOW.match(line)]
+    errors = [line for line in meaningful if re.match(r"[\w.]*(Error|Exception)\b", line)]
+    return (errors or meaningful or lines or [""])[-1][:300]
+
+
+def _environment() -> dict[str, str]:
+    """The environment, with this process's module path, and one thread for each of Lava's many processes."""
+    path = os.pathsep.join(str(Path(entry).resolve()) for entry in sys.path)
+    return {"OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1", **os.environ, "PYTHONPATH": path}
+
+
+def _end_session(process: subprocess.Popen[bytes]) -> None:
+    """End every process of the session that `process` leads.
+
+    SIGTERM first: it ends Python's processes at once, but for the one that then removes their shared memory.
+    """
+    for number in (signal.SIGTERM, signal.SIGKILL):
+        if not _signal_group(process.pid, number):
+            break
+        _wait_for_end(process)
+    process.wait()
+
+
+def _wait_for_end(process: subprocess.Popen[bytes]) -> None:
+    """Wait until the session is empty, at most for the grace period."""
+    end = time.monotonic() + _GRACE_S
+    while time.monotonic() < end:
+        process.poll()
+        if not _signal_group(process.pid, 0):
+            return
+        time.sleep(0.01)
+
+
+def _signal_group(group: int, number: int) -> bool:
+    """Send a signal to a process group; False where nobody is left in it."""
+    try:
+        os.killpg(group, number)
+    except (ProcessLookupError, PermissionError):
+        return False
+    return True

@@ -1,0 +1,123 @@
+"""Lowering: a network in the registers of Lava's processes, as a value that can be printed, compared and built.
+
+Rules:
+
+1. The network is put into chip time first (:func:`bitspike.convert.retime.retime`): Lava's synapses deliver in the
+   step after the spike.
+2. A connection of delay 1 becomes a ``Dense``; of delay d > 1 a ``DelayDense`` whose own delay is d - 1.
+3. Weights take the densest exact form (:mod:`bitspike.targets.lava.encode`).
+4. A population becomes a ``LIFReset``. Lava adds 1 to the `du` that it is given, so the register holds ``du - 1``;
+   an effective 0 is -1, which Lava's CPU model takes (lava-dl writes it too) and Loihi 1 has no register value for.
+5. `dv`, `vth` and the bias go over as they are. Reset by subtraction is refused: Lava's neurons have none.
+"""
+
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+
+from bitspike.convert.network import IntegerNetwork, Population
+from bitspike.convert.retime import retime
+from bitspike.convert.rules import check
+from bitspike.convert.value import Value, read_only
+from bitspike.errors import UnsupportedError
+from bitspike.targets.lava.encode import Synapses, encode
+
+
+@dataclass(frozen=True, kw_only=True, slots=True, eq=False)
+class Neurons(Value):
+    """A population in the registers of ``LIFReset``.
+
+    Attributes:
+        du: register: effective decay less 1, -1..4095.
+        dv, vth: as in the network.
+        bias_mant: int32, one per neuron, -4096..4095; `bias_exp`: 0..7.
+        start: step, counted from 0, in which the first sample's first input arrives.
+    """
+
+    name: str
+    size: int
+    du: int
+    dv: int
+    vth: int
+    bias_mant: npt.NDArray[np.int32]
+    bias_exp: int
+    start: int
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "bias_mant", read_only(self.bias_mant, np.int32))
+
+
+@dataclass(frozen=True, kw_only=True, slots=True, eq=False)
+class Connection(Value):
+    """Synapses between two populations; `delay` counts the step that every Lava connection takes, so it is 1 or more."""
+
+    source: str
+    target: str
+    synapses: Synapses
+    delay: int
+
+    @property
+    def name(self) -> str:
+        """``source -> target``."""
+        return f"{self.source} -> {self.target}"
+
+
+@dataclass(frozen=True, kw_only=True, slots=True, eq=False)
+class LavaProgram(Value):
+    """A network as Lava holds it.
+
+    Attributes:
+        input_name, input_size: where spikes enter.
+        neurons: in the network's order.
+        connections: in the network's order.
+        streams: whether samples may follow one another in one run. They may where every spike arrives in the step of
+            the target that answers the same input step; a spike over a longer delay would outlive its sample.
+    """
+
+    name: str
+    input_name: str
+    input_size: int
+    neurons: tuple[Neurons, ...]
+    connections: tuple[Connection, ...]
+    streams: bool
+
+    @property
+    def latency(self) -> int:
+        """The largest number of steps by which a population is late."""
+        return max(n.start for n in self.neurons)
+
+
+def lower(network: IntegerNetwork) -> LavaProgram:
+    """A legal network in Lava's registers.
+
+    Raises:
+        UnsupportedError: naming the population or connection that Lava cannot hold exactly.
+    """
+    chip = retime(check(network))
+    latency = chip.latencies()
+    return LavaProgram(
+        name=chip.name,
+        input_name=chip.input.name,
+        input_size=chip.input.size,
+        neurons=tuple(_neurons(p) for p in chip.populations),
+        connections=tuple(
+            Connection(source=c.source, target=c.target, synapses=encode(c), delay=c.delay) for c in chip.connections
+        ),
+        streams=all(c.delay == latency[c.target] - latency[c.source] for c in chip.connections),
+    )
+
+
+def _neurons(p: Population) -> Neurons:
+    if p.reset != "zero":
+        raise UnsupportedError(f"population {p.name}: reset by subtraction; Lava's neurons reset to zero")
+    return Neurons(
+        name=p.name,
+        size=p.size,
+        du=p.du - 1,
+        dv=p.dv,
+        vth=p.vth,
+        bias_mant=p.bias_mantissa,
+        bias_exp=p.bias_exponent,
+        start=p.start,
+    )

@@ -1,0 +1,99 @@
+"""The process in which Lava's runtime runs: ``python -m bitspike.targets.lava.worker JOB_FOLDER``.
+
+Lava starts an operating-system process for each of its processes, forks, and hangs where one of them fails. So it gets
+a process with a session of its own, which :mod:`bitspike.targets.lava.child` starts, watches and ends. Where the
+starter itself dies, the worker ends its session. Errors go to standard error, the last line says what was wrong.
+"""
+
+import multiprocessing
+import os
+import signal
+import sys
+import threading
+import time
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from bitspike.convert.network import IntegerNetwork
+from bitspike.errors import BitspikeError, UnsupportedError
+from bitspike.targets.lava.job import Job, read_job, run_folder, runs_of
+from bitspike.targets.lava.lower import lower
+from bitspike.targets.lava.processes import attach_recorder, build_processes
+from bitspike.targets.lava.repair import import_lava, import_netx
+
+#: The fixed-point models: without this tag Lava silently takes floating-point ones.
+FIXED_POINT = "fixed_pt"
+
+
+def main(arguments: list[str]) -> int:
+    """Run the job in the folder that `arguments` names; 0, or 2 for an error that one line tells."""
+    if os.getpid() == os.getpgrp():
+        threading.Thread(target=_end_with, args=(os.getppid(),), daemon=True).start()
+    folder = Path(arguments[0])
+    job, network, spikes = read_job(folder)
+    try:
+        import_lava()
+        # Lava's processes are started by forking and hold what cannot be pickled.
+        multiprocessing.set_start_method("fork", force=True)
+        for index, stream in enumerate(runs_of(job, spikes, max(network.latencies().values()))):
+            recordings = run_folder(folder, index)
+            recordings.mkdir()
+            _run(job, network, stream, spikes.shape[1], recordings)
+    except BitspikeError as error:
+        sys.stderr.write(f"{error}\n")
+        return 2
+    return 0
+
+
+def _run(
+    job: Job, network: IntegerNetwork, stream: npt.NDArray[np.uint8], steps: int, recordings: Path
+) -> None:
+    """One run of Lava's runtime over `stream`, (steps of the run, input neurons), in samples of `steps`."""
+    from lava.magma.core.run_conditions import RunSteps
+    from lava.magma.core.run_configs import Loihi2SimCfg
+
+    # In a run of its own a sample is never followed by another, so the state is cleared once.
+    interval = steps if job.stream else len(stream) + 1
+    if job.file is None:
+        processes = build_processes(lower(network), stream, reset_interval=interval)
+        neurons, first = processes.neurons, processes.source
+    else:
+        neurons, first = _netx(job.file, network, stream, interval)
+    for name, neuron in neurons.items():
+        attach_recorder(neuron, recordings, name, len(stream))
+    first.run(condition=RunSteps(num_steps=len(stream)), run_cfg=Loihi2SimCfg(select_tag=FIXED_POINT))
+    first.stop()
+
+
+def _netx(
+    file: str, network: IntegerNetwork, stream: npt.NDArray[np.uint8], interval: int
+) -> tuple[dict[str, Any], Any]:
+    """lava-dl's own reader and processes of a NetX file: its layers' neurons by population, and the source.
+
+    Its reset offset is 1: lava-dl counts an input layer that our files do not have.
+    """
+    hdf5 = import_netx()
+    from lava.proc.io.source import RingBuffer
+
+    loaded = hdf5.Network(net_config=file, reset_interval=interval, reset_offset=1)
+    sizes = [int(np.prod(layer.neuron.u.shape)) for layer in loaded.layers]
+    expected = [p.size for p in network.populations]
+    if sizes != expected:
+        raise UnsupportedError(f"{file}: layers of {sizes} neurons; network {network.name} has {expected}")
+    source = RingBuffer(data=np.ascontiguousarray(stream.T, dtype=np.int32))
+    source.s_out.connect(loaded.inp)
+    return {p.name: layer.neuron for p, layer in zip(network.populations, loaded.layers, strict=True)}, source
+
+
+def _end_with(parent: int) -> None:
+    """Wait for the starter's end, then end this session; runs in a thread of its own."""
+    while os.getppid() == parent:
+        time.sleep(0.5)
+    os.killpg(os.getpgrp(), signal.SIGKILL)
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))

@@ -1,0 +1,164 @@
+"""The chip's neuron as it is trained: noise from the posterior, gradients through time.
+
+One population over all steps (arXiv 2505.17962, with the chip's decays in place of beta), in weights:
+
+    u[t] = lattice(u[t-1] * cu) + a[t]                    cu = (4096 - du) / 4096
+    v[t] = lattice(v[t-1] * cv) + u[t] + bias             cv = (4096 - dv) / 4096
+    z[t] = v[t] - vth,  s[t] = sqrt(V[t] + floor**2)      V: variance of v, below
+    b[t] = 1[z[t] + s[t] * eps[t] > 0]                    IW-ST(alpha) backward
+    v[t] = 0 where b[t], or v[t] - vth * b[t]
+
+lattice() truncates toward zero to multiples of 1/64 and passes gradients straight through. With independent noise of
+variance A[t] in each step's input, the variances of u and v and their covariance follow the decays exactly:
+
+    Vu[t] = cu**2 * Vu[t-1] + A[t]
+    C[t]  = cv * cu * C[t-1] + Vu[t]
+    V[t]  = cv**2 * V[t-1] + 2 * cv * cu * C[t-1] + Vu[t]
+
+which is V[t] = cv**2 * V[t-1] + A[t] without current memory. A reset to zero also clears V and C, since the membrane of
+every network of the posterior is then 0; a reset by subtraction leaves them.
+
+The whole loop over time is one autograd function, so that it can be made faster without touching a layer.
+"""
+
+from typing import Any, cast
+
+import torch
+from torch import Tensor
+
+from bitspike.train.estimators import Alpha, iwst_factor
+from bitspike.train.neurons import UNITS, Neuron
+
+
+def lattice(values: Tensor) -> Tensor:
+    """Truncate toward zero to multiples of 1/64; exact, since 64 is a power of two."""
+    return torch.trunc(values * UNITS) / UNITS
+
+
+def straight_through(values: Tensor, moved: Tensor) -> Tensor:
+    """Return `moved`, with the gradient that `values` would have had."""
+    return values + (moved - values).detach()
+
+
+def _kept(state: Tensor, fraction: float) -> Tensor:
+    """Return what a step keeps of a state, on the lattice, with a straight-through gradient."""
+    return state if fraction == 1 else straight_through(state * fraction, lattice(state * fraction))
+
+
+class _Population(torch.autograd.Function):
+    """The time loop of a noisy population; see the module's docstring. Shapes are (steps, samples, neurons)."""
+
+    @staticmethod
+    def forward(  # noqa: PLR0917
+        ctx: Any,  # noqa: ANN401
+        mean: Tensor,
+        variance: Tensor,
+        bias: Tensor,
+        noise: Tensor,
+        neuron: Neuron,
+        alpha: Alpha,
+        floor: float,
+    ) -> tuple[Tensor, Tensor]:
+        bits, membranes, scales = (torch.empty_like(mean) for _ in range(3))
+        u, v, var_u, cov, var_v = (torch.zeros_like(mean[0]) for _ in range(5))
+        cu, cv = neuron.keep_u, neuron.keep_v
+        for step in range(len(mean)):
+            if cu == 0:
+                u, var_u = mean[step], variance[step]
+            else:
+                u = lattice(u * cu) + mean[step]
+                var_u = torch.add(variance[step], var_u, alpha=cu * cu)
+            v = torch.add(lattice(v * cv) if cv < 1 else v, u + bias, out=membranes[step])
+            var_v = torch.add(var_u, var_v, alpha=cv * cv)
+            if cu != 0:
+                var_v.add_(cov, alpha=2 * cv * cu)
+                cov = torch.add(var_u, cov, alpha=cv * cu)
+            scale = torch.sqrt(var_v + floor * floor, out=scales[step])
+            bit = bits[step].copy_(torch.addcmul(v, scale, noise[step]) > neuron.vth)
+            if neuron.reset == "zero":
+                v, var_v = torch.addcmul(v, v, bit, value=-1), torch.addcmul(var_v, var_v, bit, value=-1)
+                cov = torch.addcmul(cov, cov, bit, value=-1) if cu != 0 else cov
+            else:
+                v = torch.sub(v, bit, alpha=neuron.vth)
+        ctx.set_materialize_grads(False)
+        ctx.save_for_backward(bits, membranes, scales)
+        ctx.neuron, ctx.alpha = neuron, alpha
+        return bits, membranes / scales
+
+    @staticmethod
+    def backward(ctx: Any, to_bits: Tensor | None, to_ratio: Tensor | None) -> tuple[Tensor | None, ...]:  # noqa: ANN401
+        bits, membranes, scales = ctx.saved_tensors
+        neuron: Neuron = ctx.neuron
+        ratio = (membranes - neuron.vth) / scales
+        jacobian = iwst_factor(ratio, bits, ctx.alpha) / scales
+        per_variance = ratio.div_(scales).mul_(-0.5)
+        from_ratio = None if to_ratio is None else to_ratio / scales
+        ratio_variance = None if from_ratio is None else from_ratio * membranes / scales.square() * -0.5
+        to_mean, to_variance = torch.empty_like(bits), torch.empty_like(bits)
+        g_u, g_v, g_var_u, g_cov, g_var_v = (torch.zeros_like(bits[0]) for _ in range(5))
+        to_bias = torch.zeros_like(g_v)
+        cu, cv = neuron.keep_u, neuron.keep_v
+        for step in range(len(bits) - 1, -1, -1):
+            bit, g_bit = bits[step], torch.zeros_like(g_v) if to_bits is None else to_bits[step]
+            if neuron.reset == "zero":
+                g_bit = torch.addcmul(g_bit, g_v, membranes[step], value=-1)
+                g_v, g_var_v = torch.addcmul(g_v, g_v, bit, value=-1), torch.addcmul(g_var_v, g_var_v, bit, value=-1)
+                g_cov = torch.addcmul(g_cov, g_cov, bit, value=-1) if cu != 0 else g_cov
+            else:
+                g_bit = torch.sub(g_bit, g_v, alpha=neuron.vth)
+            through = g_bit * jacobian[step]
+            g_v = g_v + through
+            g_var_v = torch.addcmul(g_var_v, through, per_variance[step])
+            if from_ratio is not None and ratio_variance is not None:
+                g_v, g_var_v = g_v + from_ratio[step], g_var_v + ratio_variance[step]
+            to_bias += g_v
+            g_u = torch.add(g_v, g_u, alpha=cu, out=to_mean[step])
+            g_var_u = torch.add(g_var_v, g_var_u, alpha=cu * cu, out=to_variance[step])
+            if cu != 0:
+                g_var_u.add_(g_cov)
+                g_cov = cv * cu * (g_cov + 2 * g_var_v)
+            g_v, g_var_v = cv * g_v, cv * cv * g_var_v
+        return to_mean, to_variance, to_bias.sum(0), None, None, None, None
+
+
+def noisy_population(
+    mean: Tensor, variance: Tensor, bias: Tensor, noise: Tensor, *, neuron: Neuron, alpha: Alpha, floor: float
+) -> tuple[Tensor, Tensor]:
+    """Run a population with posterior noise.
+
+    Args:
+        mean: mean a of the summed input in weights, shape (steps, samples, neurons).
+        variance: its variance A, in weights squared, the same shape.
+        bias: in weights, shape (neurons,).
+        noise: eps, standard normal, the shape of `mean`.
+        neuron: decays, threshold and reset.
+        alpha: member of the IW-ST family.
+        floor: standard deviation of the membrane's own noise, in weights, above 0.
+
+    Returns:
+        Bits b and ratios v / s before reset, the shape of `mean`; both carry gradients.
+    """
+    result = _Population.apply(mean, variance, bias, noise, neuron, alpha, floor)  # type: ignore[no-untyped-call]
+    return cast(tuple[Tensor, Tensor], result)
+
+
+def membrane(mean: Tensor, bias: Tensor, neuron: Neuron) -> Tensor:
+    """Run a population that cannot spike, without noise; return v in weights, the shape of `mean`."""
+    u = v = torch.zeros_like(mean[0])
+    states = []
+    for a in mean:
+        u = a if neuron.keep_u == 0 else _kept(u, neuron.keep_u) + a
+        v = _kept(v, neuron.keep_v) + u + bias
+        states.append(v)
+    return torch.stack(states)
+
+
+def impulse_response(neuron: Neuron, steps: int) -> list[float]:
+    """Return what an input of one weight adds to the membrane 0, 1, ... `steps` - 1 steps later, decays untruncated."""
+    u, v = 1.0, 1.0
+    response = [v]
+    for _ in range(steps - 1):
+        u *= neuron.keep_u
+        v = v * neuron.keep_v + u
+        response.append(v)
+    return response

@@ -1,0 +1,116 @@
+"""The chip's neuron, evaluated exactly on its lattice.
+
+Registers count 1/64 of a weight. One step of a population, all numbers integers, trunc toward zero:
+
+    u[t] = trunc(u[t-1] * (4096 - du) / 4096) + 64 * a[t]
+    v[t] = trunc(v[t-1] * (4096 - dv) / 4096) + u[t] + bias
+    s[t] = v[t] > 64 * vth
+    v[t] = 0 where s[t] (reset to zero), or v[t] - 64 * vth * s[t] (reset by subtraction)
+
+How the same neuron is trained is in :mod:`bitspike.train.dynamics`.
+"""
+
+from dataclasses import dataclass
+from typing import Literal
+
+import torch
+from torch import Tensor
+
+from bitspike.errors import RangeError
+
+Reset = Literal["zero", "subtract"]
+
+FORGETS = 4096
+"""Decay that keeps nothing of the step before."""
+NEVER = 131071
+"""Largest threshold; a population with it cannot spike."""
+UNITS = 64
+"""Register units in one weight."""
+DECAY_BITS = 12
+STATE_LIMIT = 2**23
+"""Registers hold -2**23 to 2**23 - 1."""
+INPUT_LIMIT = 2**15
+"""The summed synaptic input of one step stays below this in magnitude."""
+MANTISSA_RANGE = (-4096, 4095)
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Neuron:
+    """What all neurons of a population share.
+
+    Attributes:
+        du: current decay, 0 to 4096; 4096 means no current memory.
+        dv: voltage decay, 0 to 4096; 0 forgets nothing.
+        vth: threshold in whole weights, 0 to 131071.
+        reset: what a spike leaves of the membrane.
+        bias_exponent: left shift of the bias mantissa in register units, 0 to 7.
+    """
+
+    du: int = FORGETS
+    dv: int = 0
+    vth: int = NEVER
+    reset: Reset = "zero"
+    bias_exponent: int = 6
+
+    @property
+    def keep_u(self) -> float:
+        """Fraction of the current that one step keeps."""
+        return (FORGETS - self.du) / FORGETS
+
+    @property
+    def keep_v(self) -> float:
+        """Fraction of the membrane that one step keeps."""
+        return (FORGETS - self.dv) / FORGETS
+
+    @property
+    def bias_unit(self) -> float:
+        """What a bias mantissa of 1 adds to the membrane in one step, in weights."""
+        return 2.0**self.bias_exponent / UNITS
+
+
+def decayed(state: Tensor, decay: int) -> Tensor:
+    """Return trunc(state * (4096 - decay) / 4096), toward zero, for an int64 register."""
+    product = state * (FORGETS - decay)
+    return product.sign() * (product.abs() >> DECAY_BITS)
+
+
+def evaluate(inputs: Tensor, bias: Tensor, neuron: Neuron, *, name: str) -> tuple[Tensor, Tensor, Tensor]:
+    """Run one population over all steps, exactly.
+
+    Args:
+        inputs: summed synaptic input a in weights, int64, shape (steps, samples, neurons).
+        bias: bias in register units, int64, shape (neurons,).
+        neuron: decays, threshold and reset.
+        name: the population's name, for messages.
+
+    Returns:
+        Spikes (uint8), and u and v at the end of each step (int32 register units), shape (steps, samples, neurons).
+
+    Raises:
+        RangeError: a sum or a register that leaves its width.
+    """
+    spikes = torch.empty(inputs.shape, dtype=torch.uint8)
+    currents = torch.empty(inputs.shape, dtype=torch.int32)
+    membranes = torch.empty(inputs.shape, dtype=torch.int32)
+    u = torch.zeros(inputs.shape[1:], dtype=torch.int64)
+    v = torch.zeros_like(u)
+    for step, a in enumerate(inputs):
+        _check(a, 1 - INPUT_LIMIT, INPUT_LIMIT - 1, f"{name}: summed input", step)
+        u = decayed(u, neuron.du) + UNITS * a
+        _check(u, -STATE_LIMIT, STATE_LIMIT - 1, f"{name}: current", step)
+        v = decayed(v, neuron.dv) + u + bias
+        _check(v, -STATE_LIMIT, STATE_LIMIT - 1, f"{name}: membrane", step)
+        fired = v > UNITS * neuron.vth
+        v = v.masked_fill(fired, 0) if neuron.reset == "zero" else v - UNITS * neuron.vth * fired
+        spikes[step], currents[step], membranes[step] = fired, u, v
+    return spikes, currents, membranes
+
+
+def _check(values: Tensor, low: int, high: int, what: str, step: int) -> None:
+    """Raise RangeError with the value that lies furthest out, if any leaves `low` to `high`."""
+    if values.numel() == 0:
+        return
+    least, most = (int(bound) for bound in values.aminmax())
+    if least < low or most > high:
+        found = least if least < low else most
+        raise RangeError([f"{what} at step {step} is {found}; the register holds {low} to {high}"])

@@ -1,0 +1,188 @@
+"""Frozen dataclasses whose fields know what they accept, read from TOML and written back.
+
+A field carries a rule. An instance checks itself when it is made, so a value from a file and one from Python meet the same
+message: the key, what was found, and what was expected.
+"""
+
+import dataclasses
+import math
+from collections.abc import Callable, Mapping
+from typing import Any, TypeVar, cast
+
+from bitspike.errors import UsageError
+
+T = TypeVar("T")
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Rule:
+    """What a field accepts, in words and as a test."""
+
+    expected: str
+    accepts: Callable[[object], bool]
+
+
+def whole(low: int, high: int) -> Rule:
+    """A whole number from `low` to `high`."""
+    return Rule(
+        f"a whole number from {low} to {high}",
+        lambda value: isinstance(value, int) and not isinstance(value, bool) and low <= value <= high,
+    )
+
+
+def real(low: float, high: float, *, above: bool = False) -> Rule:
+    """A finite number from `low` to `high`; above `low` where `above` is set."""
+
+    def accepts(value: object) -> bool:
+        if isinstance(value, bool) or not isinstance(value, int | float) or not math.isfinite(value):
+            return False
+        return (low < value if above else low <= value) and value <= high
+
+    return Rule(f"a number {'above' if above else 'from'} {low:g} {'and up to' if above else 'to'} {high:g}", accepts)
+
+
+def choice(*options: str) -> Rule:
+    """One of the given words."""
+    return Rule("one of " + ", ".join(options), lambda value: isinstance(value, str) and value in options)
+
+
+def flag() -> Rule:
+    """True or false."""
+    return Rule("true or false", lambda value: isinstance(value, bool))
+
+
+def either(first: Rule, second: Rule) -> Rule:
+    """What one of two rules accepts."""
+    return Rule(
+        f"{first.expected}, or {second.expected}", lambda value: first.accepts(value) or second.accepts(value)
+    )
+
+
+def name() -> Rule:
+    """A word that can name a folder."""
+    return Rule(
+        "letters, digits, '-', '_' and '.', not starting with '.'",
+        lambda value: isinstance(value, str)
+        and value != ""
+        and not value.startswith(".")
+        and all(letter.isascii() and (letter.isalnum() or letter in "-_.") for letter in value),
+    )
+
+
+def instance(kind: type) -> Rule:
+    """A table, as the dataclass that stands for it."""
+    return Rule(f"a table ({kind.__name__})", lambda value: isinstance(value, kind))
+
+
+def several(kind: type) -> Rule:
+    """An array of tables, one or more, as a tuple of the dataclass that stands for each."""
+    return Rule(
+        f"one or more tables ({kind.__name__})",
+        lambda value: isinstance(value, tuple) and len(value) > 0 and all(isinstance(one, kind) for one in value),
+    )
+
+
+def ruled(rule: Rule, default: object = dataclasses.MISSING) -> Any:  # noqa: ANN401 - the type of dataclasses.field
+    """Declare a field that accepts what `rule` does."""
+    if default is dataclasses.MISSING:
+        return dataclasses.field(metadata={"rule": rule})
+    return dataclasses.field(default=default, metadata={"rule": rule})
+
+
+def table(kind: type, *, default: object = dataclasses.MISSING) -> Any:  # noqa: ANN401
+    """Declare a field that holds a table."""
+    metadata = {"rule": instance(kind), "kind": kind}
+    if default is dataclasses.MISSING:
+        return dataclasses.field(metadata=metadata)
+    return dataclasses.field(default=default, metadata=metadata)
+
+
+def tables(kind: type) -> Any:  # noqa: ANN401
+    """Declare a field that holds an array of tables."""
+    return dataclasses.field(metadata={"rule": several(kind), "kind": kind, "many": True})
+
+
+def check(value: object) -> None:
+    """Raise UsageError at the first field of a dataclass instance that breaks its rule."""
+    for field in dataclasses.fields(cast(Any, value)):
+        rule: Rule = field.metadata["rule"]
+        found = getattr(value, field.name)
+        if not rule.accepts(found):
+            raise UsageError(f"{field.name}: found {found!r}; expected {rule.expected}")
+
+
+def from_table(kind: type[T], found: object, *, where: str = "") -> T:
+    """Make a dataclass from a TOML table.
+
+    Raises:
+        UsageError: an unknown or missing key, or a value that breaks its rule; the message starts with the dotted key.
+    """
+    if not isinstance(found, Mapping):
+        raise UsageError(f"{where.rstrip('.')}: found {found!r}; expected a table")
+    fields = {field.name: field for field in dataclasses.fields(cast(Any, kind))}
+    values: dict[str, object] = {}
+    for key, value in found.items():
+        if key not in fields:
+            raise UsageError(f"{where}{key}: found an unknown key; expected one of {', '.join(fields)}")
+        values[key] = _value(fields[key], value, f"{where}{key}")
+    for key, field in fields.items():
+        if key not in values and field.default is dataclasses.MISSING:
+            raise UsageError(f"{where}{key}: found nothing; expected {field.metadata['rule'].expected}")
+    try:
+        return kind(**values)
+    except UsageError as error:
+        raise UsageError(f"{where}{error}") from None
+
+
+def _value(field: "dataclasses.Field[Any]", found: object, where: str) -> object:
+    inner = field.metadata.get("kind")
+    if inner is None:
+        return found
+    if not field.metadata.get("many"):
+        return from_table(inner, found, where=f"{where}.")
+    if not isinstance(found, list):
+        raise UsageError(f"{where}: found {found!r}; expected {field.metadata['rule'].expected}")
+    return tuple(from_table(inner, one, where=f"{where}[{at}].") for at, one in enumerate(found))
+
+
+def to_toml(value: object, *, prefix: str = "") -> str:
+    """Return a dataclass instance as TOML text; reading it back gives an equal instance."""
+    plain: list[str] = []
+    nested: list[str] = []
+    for field in dataclasses.fields(cast(Any, value)):
+        found = getattr(value, field.name)
+        path = f"{prefix}{field.name}"
+        if "kind" not in field.metadata:
+            plain.append(f"{field.name} = {_scalar(found)}\n")
+        elif field.metadata.get("many"):
+            nested.extend(f"\n[[{path}]]\n{to_toml(one, prefix=f'{path}.')}" for one in found)
+        else:
+            nested.append(f"\n[{path}]\n{to_toml(found, prefix=f'{path}.')}")
+    return "".join(plain + nested)
+
+
+def _scalar(value: object) -> str:
+    if isinstance(value, bool):
+        return "true" if value else "false"
+    # Words that pass a rule hold no quotes, backslashes or control characters.
+    return f'"{value}"' if isinstance(value, str) else repr(value)
+
+
+def differences(one: object, other: object, *, where: str = "") -> list[tuple[str, object, object]]:
+    """Return the dotted keys in which two instances of a dataclass differ, with both values."""
+    found: list[tuple[str, object, object]] = []
+    for field in dataclasses.fields(cast(Any, one)):
+        left, right = getattr(one, field.name), getattr(other, field.name)
+        key = f"{where}{field.name}"
+        if left == right:
+            continue
+        if "kind" not in field.metadata:
+            found.append((key, left, right))
+        elif not field.metadata.get("many"):
+            found.extend(differences(left, right, where=f"{key}."))
+        elif len(left) != len(right):
+            found.append((f"the number of {key}", len(left), len(right)))
+        else:
+            for at, (a, b) in enumerate(zip(left, right, strict=True)):
+                found.extend(differences(a, b, where=f"{key}[{at}]."))
+    return found

@@ -1,0 +1,62 @@
+"""Small networks for tests, made from a seed."""
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+
+from bitspike.convert.network import VTH_MAX, Dense, Input, IntegerNetwork, Population, Readout
+from bitspike.convert.rules import check
+from bitspike.convert.weights import weights_of
+
+
+def chain(
+    sizes: Sequence[int] = (12, 9, 7, 4),
+    *,
+    seed: int = 0,
+    steps: int = 10,
+    dv: int = 300,
+    du: int = 4096,
+    vth: int = 2,
+    bias: bool = True,
+    readout: str = "membrane_sum",
+    **last: Any,
+) -> IntegerNetwork:
+    """A feed-forward chain of one-bit layers, both signs in each; the last population is a read-out."""
+    random = np.random.default_rng(seed)
+    names = ["input", *(f"hidden{k}" for k in range(1, len(sizes) - 1)), "output"]
+    populations, connections = [], []
+    for index in range(1, len(sizes)):
+        name, size = names[index], sizes[index]
+        is_last = index == len(sizes) - 1
+        populations.append(
+            Population(
+                name=name,
+                shape=(size,),
+                du=du,
+                dv=dv,
+                vth=VTH_MAX if is_last and readout.startswith("membrane") else vth,
+                bias_mantissa=random.integers(-2, 3, size) if bias else np.zeros(size, np.int64),
+                bias_exponent=6,
+            )
+        )
+        matrix = random.choice([-1, 1], (size, sizes[index - 1]))
+        matrix[0, :2] = -1, 1
+        connections.append(Dense(source=names[index - 1], target=name, weights=weights_of(matrix)))
+    return check(
+        IntegerNetwork(
+            name="chain",
+            steps=steps,
+            input=Input(name="input", shape=(sizes[0],)),
+            populations=tuple(populations),
+            connections=tuple(connections),
+            readout=Readout(population="output", kind=readout),
+            collapse="map",
+        )
+    )
+
+
+def spikes_for(network: IntegerNetwork, *, samples: int = 5, seed: int = 1, rate: float = 0.4) -> np.ndarray:
+    """Random input of the network's own window, shape (samples, steps, neurons), uint8."""
+    random = np.random.default_rng(seed)
+    return (random.random((samples, network.steps, network.input.size)) < rate).astype(np.uint8)
