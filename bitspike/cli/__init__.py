@@ -16,15 +16,16 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
     command = typer.main.get_command(app)
     try:
-        code = command.main(args=list(sys.argv[1:] if arguments is None else arguments), standalone_mode=False)
+        given = list(sys.argv[1:] if arguments is None else arguments)
+        code = command.main(args=given, prog_name="bitspike", standalone_mode=False)
     except BitspikeError as error:
         return _fail(str(error), error.exit_code)
     except typer.TyperException as error:
-        return _fail(error.format_message(), 2)
+        return _fail(f"{error.format_message()} (see bitspike --help)", 2)
     except typer.Abort:
         return _fail("stopped", 130)
     except BrokenPipeError:
-        sys.stdout = None  # type: ignore[assignment]
+        sys.stdout = None
         return 1
     return code if isinstance(code, int) else 0
 

@@ -9,6 +9,8 @@ from bitspike.cli.console import Json, Network, show
 from bitspike.convert.network import IntegerNetwork
 from bitspike.errors import UsageError
 
+_NEURONS = ("name", "size", "du", "dv", "vth", "bias_exp", "start")
+_SYNAPSES = ("bits", "exponent")
 Out = Annotated[Path, typer.Option("--out", help="The file to write.")]
 
 
@@ -98,4 +100,15 @@ def lower(
     from bitspike.convert.formats import load
 
     program = lower_network(load(net), chip=chip)
-    show(program, program.as_json(), as_json)
+    data = {
+        "chip": chip,
+        "name": program.name,
+        "latency": program.latency,
+        "streams": program.streams,
+        "neurons": [{key: getattr(n, key) for key in _NEURONS} for n in program.neurons],
+        "connections": [
+            {"source": c.source, "target": c.target, "delay": c.delay, **{k: getattr(c.synapses, k) for k in _SYNAPSES}}
+            for c in program.connections
+        ],
+    }
+    show(program, data, as_json)

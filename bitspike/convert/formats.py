@@ -37,7 +37,7 @@ FORMATS: dict[str, Format] = {
             name="safetensors", summary="our own file", endings=(".safetensors",), module="bitspike.convert.store",
             writer="save", reader="load",
         ),
-        Format(name="nir", summary="every reader of NIR", endings=(".nir",), module="bitspike.convert.nir_file"),
+        Format(name="nir", summary="any reader of NIR", endings=(".nir",), module="bitspike.convert.nir_file"),
         Format(name="onnx", summary="ONNX Runtime", endings=(".onnx",), module="bitspike.convert.onnx_file"),
         Format(name="netx", summary="lava-dl's NetX", endings=(".net", ".h5", ".hdf5"),
                module="bitspike.convert.netx_file"),

@@ -20,12 +20,14 @@ DAMAGE = (
     AssertionError, AttributeError, IndexError, KeyError, OSError, OverflowError, RuntimeError, TypeError, ValueError
 )  # fmt: skip
 MAX_DEPTH = 6
-MAX_ITEMS = 1 << 16
-MAX_TEXTS = 1 << 16
+MAX_ITEMS = 1 << 14
+MAX_TEXTS = 1 << 14
 #: Deflate packs at most 1032 bytes into one; files have some overhead beside that.
 EXPANSION = 1032
 OVERHEAD = 1 << 20
 DEFLATE, SHUFFLE = 1, 2
+#: A text of variable length on disk: its length, then where it is (8 bytes of address, 4 of index).
+TEXT_REFERENCE = np.dtype([("length", "<u4"), ("place", "V12")])
 TEXT, NUMBERS = "SO", "biuf"
 
 
@@ -87,7 +89,7 @@ def _found(file: Any, room: int) -> dict[str, Any]:
             if isinstance(item, h5py.Group):
                 groups.append((f"{path}/", item))
                 continue
-            room -= _plain_size(path, item, room)
+            room -= _plain_size(path, item)
             if room < 0:
                 raise BitspikeError(f"{path} claims more data than a file of this size can hold")
             found[path] = item
@@ -100,8 +102,8 @@ def _link_kind(link: Any) -> str:
     return "an external link" if isinstance(link, h5py.ExternalLink) else "a soft link"
 
 
-def _plain_size(path: str, item: Any, room: int) -> int:
-    """Bytes of the dataset `item`, or some number beyond `room`; BitspikeError where it is not plain."""
+def _plain_size(path: str, item: Any) -> int:
+    """Bytes of the dataset `item`; BitspikeError where it is not plain."""
     import h5py
 
     if not isinstance(item, h5py.Dataset):
@@ -117,11 +119,20 @@ def _plain_size(path: str, item: Any, room: int) -> int:
         raise BitspikeError(f"{path} holds {item.size} texts; expected at most {MAX_TEXTS}")
     if kind not in TEXT + NUMBERS or (kind == "O" and h5py.check_string_dtype(item.dtype) is None):
         raise BitspikeError(f"{path} is {item.dtype}; expected numbers or text")
-    size = int(item.size) * int(item.dtype.itemsize)
-    if kind == "O" and size <= room:
-        # Many elements may share one long text, so each is measured before all are read.
-        for index in np.ndindex(item.shape):
-            size += len(item[index])
-            if size > room:
-                break
-    return size
+    if kind == "O":
+        return _text_size(path, item)
+    return int(item.size) * int(item.dtype.itemsize)
+
+
+def _text_size(path: str, item: Any) -> int:
+    """Bytes that the texts of the dataset `item` claim, without asking HDF5, which would make room for them at once.
+
+    A text is stored as its length, 4 bytes, and a reference to it; many may refer to the same one.
+    """
+    offset = item.id.get_offset()
+    if offset is None or item.file.userblock_size or item.id.get_storage_size() != item.size * TEXT_REFERENCE.itemsize:
+        raise BitspikeError(f"{path} is text in pieces; expected it in one")
+    with Path(item.file.filename).open("rb") as raw:
+        raw.seek(offset)
+        stored = raw.read(item.size * TEXT_REFERENCE.itemsize)
+    return int(np.frombuffer(stored, TEXT_REFERENCE)["length"].sum(dtype=np.int64)) + len(stored)

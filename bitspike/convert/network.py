@@ -3,6 +3,7 @@
 Its arithmetic is defined by :mod:`bitspike.sim.reference`, its rules by :mod:`bitspike.convert.rules`.
 """
 
+import math
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from typing import Literal
@@ -10,7 +11,7 @@ from typing import Literal
 import numpy as np
 import numpy.typing as npt
 
-from bitspike.convert.value import Value, read_only
+from bitspike.convert.value import Value, make_integers, make_shape, read_only
 from bitspike.convert.weights import Weights
 from bitspike.errors import UsageError
 
@@ -32,10 +33,13 @@ class Input(Value):
     name: str
     shape: tuple[int, ...]
 
+    def __post_init__(self) -> None:
+        make_shape(self, f"input {self.name}")
+
     @property
     def size(self) -> int:
         """Number of neurons."""
-        return int(np.prod(self.shape, dtype=np.int64))
+        return math.prod(self.shape)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True, eq=False)
@@ -66,6 +70,8 @@ class Population(Value):
     start: int = 0
 
     def __post_init__(self) -> None:
+        make_shape(self, f"population {self.name}")
+        make_integers(self, f"population {self.name}", "du", "dv", "vth", "bias_exponent", "start")
         wide = np.asarray(self.bias_mantissa)
         if wide.dtype.kind not in "iu" or (wide.size and np.abs(wide.astype(np.int64)).max() > 2**31 - 1):
             raise UsageError(f"population {self.name}: bias of type {wide.dtype}; expected integers of at most 32 bits")
@@ -74,7 +80,7 @@ class Population(Value):
     @property
     def size(self) -> int:
         """Number of neurons."""
-        return int(np.prod(self.shape, dtype=np.int64))
+        return math.prod(self.shape)
 
     @property
     def bias(self) -> npt.NDArray[np.int64]:
@@ -103,6 +109,9 @@ class Dense(Value):
     weights: Weights
     exponent: int = 0
     delay: int = 0
+
+    def __post_init__(self) -> None:
+        make_integers(self, f"connection {self.name}", "exponent", "delay")
 
     @property
     def name(self) -> str:
@@ -143,6 +152,9 @@ class IntegerNetwork(Value):
     connections: tuple[Dense, ...]
     readout: Readout
     collapse: str = ""
+
+    def __post_init__(self) -> None:
+        make_integers(self, f"network {self.name}", "steps")
 
     def population(self, name: str) -> Population:
         """The population called `name`; UsageError names those that exist."""

@@ -116,7 +116,10 @@ def refuse(network: IntegerNetwork, p: Population, source: str) -> None:
         raise UnsupportedError(f"{where}: reset {p.reset!r}; Lava's neuron has only a reset to zero")
     low, high = int(p.bias.min(initial=0)) >> STATE_SHIFT, int(p.bias.max(initial=0)) >> STATE_SHIFT
     if np.any(p.bias % (1 << STATE_SHIFT)) or low < BIAS_MANTISSA[0] or high > BIAS_MANTISSA[1]:
-        raise UnsupportedError(f"{where}: a bias that is no whole number of weight units in -4096..4095 (NetX has 6)")
+        raise UnsupportedError(
+            f"{where}: a bias in parts of a weight unit, or too large; NetX has only the bias exponent 6: "
+            "expected multiples of 64 with mantissas in -4096..4095"
+        )
     refuse_changed(incoming[0].name, incoming[0].effective())
 
 
@@ -166,11 +169,16 @@ def _load(path: Path, steps: int | None) -> IntegerNetwork:
     about = {key: _about(found, key) for key in ("format", "version", "network", "digest", "sha256")}
     if (about["format"], about["version"]) != (FORMAT, VERSION):
         raise BitspikeError(f"format {about['format']} {about['version']}; this bitspike reads {FORMAT} {VERSION}")
-    hashes = json.loads(about["sha256"])
-    for name, array in found.items():
-        if name in hashes and _sha256(array) != hashes[name]:
+    for name, expected in json.loads(about["sha256"]).items():
+        if name not in found:
+            raise BitspikeError(_missing(name))
+        if _sha256(found[name]) != expected:
             raise BitspikeError(f"{_spoken(name)} is not what was written")
-    network = network_from(about["network"], _arrays(json.loads(about["network"]), found))
+    try:
+        arrays = _arrays(json.loads(about["network"]), found)
+    except KeyError as error:
+        raise BitspikeError(f"the network's description lacks {error}") from None
+    network = network_from(about["network"], arrays)
     for problem in _differences(contents(network), found):
         raise BitspikeError(problem)
     if steps is not None and steps != network.steps:

@@ -127,7 +127,11 @@ def _load(path: Path) -> IntegerNetwork:
         if key not in metadata:
             raise BitspikeError(f"metadata {key} is missing")
     _compare_digests(graph, json.loads(metadata["sha256"]))
-    network = network_from(metadata["network"], _arrays(graph, json.loads(metadata["network"])))
+    try:
+        arrays = _arrays(graph, json.loads(metadata["network"]))
+    except KeyError as error:
+        raise BitspikeError(f"the network's description lacks {error}") from None
+    network = network_from(metadata["network"], arrays)
     expected = build(network, float(metadata["dt"]))
     _compare_nodes(expected, graph)
     _compare_edges(expected, graph)

@@ -51,6 +51,9 @@ def _names(network: IntegerNetwork) -> Iterator[str]:
             yield f"name {name!r} is used {count} times; expected once"
     if not network.name or not network.name.isprintable() or len(network.name) > 200:
         yield f"network name {network.name[:40]!r}: expected 1..200 printable characters"
+    if not network.collapse.isprintable() or len(network.collapse) > 200:
+        label = network.collapse[:40]
+        yield f"network {network.name}: collapse label {label!r}; expected at most 200 printable characters"
     if not network.populations:
         yield f"network {network.name}: no population; expected one or more"
 
@@ -73,8 +76,8 @@ def _population(p: Population) -> Iterator[str]:
         yield f"{where}: reset {p.reset!r}; expected {' or '.join(RESETS)}"
     if p.bias_exponent not in EXPONENTS:
         yield f"{where}: bias exponent {p.bias_exponent}; expected 0..7"
-    if p.start < 0:
-        yield f"{where}: start {p.start}; expected 0 or more"
+    if not 0 <= p.start <= MAX_STEPS:
+        yield f"{where}: start {p.start}; expected 0..{MAX_STEPS}"
     if p.bias_mantissa.shape != (p.size,):
         yield f"{where}: bias of shape {p.bias_mantissa.shape}; expected ({p.size},)"
         return

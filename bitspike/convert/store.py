@@ -35,7 +35,11 @@ def save(network: IntegerNetwork, path: str | os.PathLike[str]) -> None:
     metadata = {FORMAT + VERSION: description_text(network)}
     with replacing(path) as temporary:
         save_file({k: np.ascontiguousarray(v) for k, v in arrays_of(network).items()}, temporary, metadata=metadata)
-        if load(temporary) != network:
+        try:
+            same = load(temporary) == network
+        except FileError as error:
+            raise FileError(path, f"does not read back: {error.problem}") from None
+        if not same:
             raise FileError(path, "does not read back as the network that was written")
 
 

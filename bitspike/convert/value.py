@@ -2,10 +2,13 @@
 
 import hashlib
 from dataclasses import fields
+from operator import index
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
+
+from bitspike.errors import UsageError
 
 
 class Value:
@@ -42,6 +45,29 @@ def read_only(array: npt.ArrayLike, dtype: npt.DTypeLike) -> npt.NDArray[Any]:
     copy = np.array(array, dtype=dtype, order="C", copy=True)
     copy.flags.writeable = False
     return copy
+
+
+def make_integers(value: Value, where: str, *names: str) -> None:
+    """Turn the named fields of a frozen value, still under construction, into plain integers.
+
+    Raises:
+        UsageError: for anything that is not a whole number by type, such as 0.5 or 4.0.
+    """
+    for name in names:
+        found = getattr(value, name)
+        try:
+            object.__setattr__(value, name, index(found))
+        except TypeError:
+            raise UsageError(f"{where}: {name} {found!r}; expected an integer") from None
+
+
+def make_shape(value: Value, where: str) -> None:
+    """Turn the field `shape` of a frozen value, still under construction, into a tuple of plain integers."""
+    found = getattr(value, "shape")  # noqa: B009
+    try:
+        object.__setattr__(value, "shape", tuple(index(extent) for extent in found))
+    except TypeError:
+        raise UsageError(f"{where}: shape {found!r}; expected integers") from None
 
 
 def _same(left: object, right: object) -> bool:

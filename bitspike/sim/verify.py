@@ -157,7 +157,7 @@ def verify(
     if len(jobs) < 2:
         raise UsageError(f"engines: only {chosen[0]}; expected two or more, or a network to compare with")
 
-    tell = notify or (lambda label, number, total: None)
+    tell = notify or _silent
     baseline = jobs[0][0]
     tell(baseline, 0, len(jobs))
     record, seconds = _timed(jobs[0], data)
@@ -217,6 +217,10 @@ def _timed(job: tuple[str, IntegerNetwork, str, dict[str, Any], int | None], dat
     begin = time.perf_counter()
     record = simulate(network, data if limit is None else data.first(limit), engine_name=engine_name, **options)
     return record, round(time.perf_counter() - begin, 3)
+
+
+def _silent(label: str, number: int, total: int) -> None:
+    """What `notify` is where nobody wants to know."""
 
 
 def _late(record: Record) -> int:

@@ -17,8 +17,8 @@ def posterior_predictive(
 ) -> npt.NDArray[np.float64]:
     """Return class probabilities averaged over networks drawn from the posterior, shape (samples, classes).
 
-    Each member is a network of real bits, evaluated exactly; its integer read-outs are divided by the temperature of the
-    training loss and go through a softmax. Member k is ``model.sample_bits(seed + k)``.
+    Each member is a network of real bits, evaluated exactly; its integer read-outs are divided by the temperature of
+    the training loss and go through a softmax. Member k is ``model.sample_bits(seed + k)``.
     """
     total = np.zeros((len(spikes), model.classes))
     for member in range(members):
@@ -40,9 +40,7 @@ def noisy_logits(
     return found
 
 
-def accuracies(
-    model: SpikingNetwork, data: SpikeData, *, members: int, floor: float, seed: int = 0
-) -> Accuracies:
+def accuracies(model: SpikingNetwork, data: SpikeData, *, members: int, floor: float, seed: int = 0) -> Accuracies:
     """Return the fractions of samples classified right, under ``posterior``, ``map`` and ``noisy``."""
     classes = {
         "posterior": posterior_predictive(model, data.spikes, members=members, seed=seed).argmax(axis=1),

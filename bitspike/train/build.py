@@ -2,8 +2,8 @@
 
 from bitspike.train.data import data_set
 from bitspike.train.model import DenseLayer, SpikingNetwork
-from bitspike.train.neurons import Neuron
 from bitspike.train.recipe import Recipe
+from bitspike.train.registers import Neuron
 
 
 def build_network(recipe: Recipe) -> SpikingNetwork:
@@ -13,9 +13,7 @@ def build_network(recipe: Recipe) -> SpikingNetwork:
     inputs = data_set(recipe.data.name).inputs
     for number, layer in enumerate(network.layers, 1):
         name = "output" if number == len(network.layers) else f"hidden{number}"
-        neuron = Neuron(
-            du=layer.du, dv=layer.dv, vth=layer.vth, reset=layer.reset, bias_exponent=network.bias_exponent
-        )
+        neuron = Neuron(du=layer.du, dv=layer.dv, vth=layer.vth, reset=layer.reset, bias_exponent=network.bias_exponent)
         layers.append(DenseLayer(name=name, inputs=inputs, neurons=layer.neurons, neuron=neuron))
         inputs = layer.neurons
     model = SpikingNetwork(

@@ -1,8 +1,8 @@
 """Checkpoints: everything that the next epoch needs, in one safetensors file.
 
-Format ``bitspike-checkpoint``, version 1. Tensors, all float32: ``NAME.natural`` and ``NAME.bias`` of each layer, and for each
-trained parameter P the state of Adam, ``P.exp_avg`` and ``P.exp_avg_sq``. The configuration holds ``epoch``, the epochs done,
-and ``updates``, the updates done.
+Format ``bitspike-checkpoint``, version 1. Tensors, all float32: ``NAME.natural`` and ``NAME.bias`` of each layer, and
+for each trained parameter P the state of Adam, ``P.exp_avg`` and ``P.exp_avg_sq``. The configuration holds ``epoch``,
+the epochs done, and ``updates``, the updates done.
 """
 
 import os

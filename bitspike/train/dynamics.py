@@ -8,8 +8,9 @@ One population over all steps (arXiv 2505.17962, with the chip's decays in place
     b[t] = 1[z[t] + s[t] * eps[t] > 0]                    IW-ST(alpha) backward
     v[t] = 0 where b[t], or v[t] - vth * b[t]
 
-lattice() truncates toward zero to multiples of 1/64 and passes gradients straight through. With independent noise of
-variance A[t] in each step's input, the variances of u and v and their covariance follow the decays exactly:
+lattice() truncates toward zero to multiples of 1/64 and passes gradients straight through; without decay nothing is
+truncated. With independent noise of variance A[t] in each step's input, the variances of u and v and their covariance
+follow the decays exactly:
 
     Vu[t] = cu**2 * Vu[t-1] + A[t]
     C[t]  = cv * cu * C[t-1] + Vu[t]
@@ -27,7 +28,7 @@ import torch
 from torch import Tensor
 
 from bitspike.train.estimators import Alpha, iwst_factor
-from bitspike.train.neurons import UNITS, Neuron
+from bitspike.train.registers import UNITS, Neuron
 
 
 def lattice(values: Tensor) -> Tensor:
@@ -40,6 +41,18 @@ def straight_through(values: Tensor, moved: Tensor) -> Tensor:
     return values + (moved - values).detach()
 
 
+def _decayed_plus(state: Tensor, fraction: float, more: Tensor) -> Tensor:
+    """Return lattice(state * fraction) + more; without decay nothing is truncated."""
+    if fraction == 1:
+        return state + more
+    return torch.add(more, (state * (fraction * UNITS)).trunc_(), alpha=1 / UNITS)
+
+
+def _cleared(state: Tensor, bit: Tensor) -> Tensor:
+    """Return the state where the bit is 0, and 0 where it is 1."""
+    return torch.addcmul(state, state, bit, value=-1)
+
+
 def _kept(state: Tensor, fraction: float) -> Tensor:
     """Return what a step keeps of a state, on the lattice, with a straight-through gradient."""
     return state if fraction == 1 else straight_through(state * fraction, lattice(state * fraction))
@@ -50,7 +63,7 @@ class _Population(torch.autograd.Function):
 
     @staticmethod
     def forward(  # noqa: PLR0917
-        ctx: Any,  # noqa: ANN401
+        ctx: Any,
         mean: Tensor,
         variance: Tensor,
         bias: Tensor,
@@ -63,21 +76,18 @@ class _Population(torch.autograd.Function):
         u, v, var_u, cov, var_v = (torch.zeros_like(mean[0]) for _ in range(5))
         cu, cv = neuron.keep_u, neuron.keep_v
         for step in range(len(mean)):
-            if cu == 0:
-                u, var_u = mean[step], variance[step]
-            else:
-                u = lattice(u * cu) + mean[step]
-                var_u = torch.add(variance[step], var_u, alpha=cu * cu)
-            v = torch.add(lattice(v * cv) if cv < 1 else v, u + bias, out=membranes[step])
+            u = mean[step] if cu == 0 else _decayed_plus(u, cu, mean[step])
+            v = torch.add(_decayed_plus(v, cv, u), bias, out=membranes[step])
+            var_u = variance[step] if cu == 0 else torch.add(variance[step], var_u, alpha=cu * cu)
             var_v = torch.add(var_u, var_v, alpha=cv * cv)
             if cu != 0:
                 var_v.add_(cov, alpha=2 * cv * cu)
                 cov = torch.add(var_u, cov, alpha=cv * cu)
             scale = torch.sqrt(var_v + floor * floor, out=scales[step])
-            bit = bits[step].copy_(torch.addcmul(v, scale, noise[step]) > neuron.vth)
+            bit = torch.gt(torch.addcmul(v, scale, noise[step]), neuron.vth, out=bits[step])
             if neuron.reset == "zero":
-                v, var_v = torch.addcmul(v, v, bit, value=-1), torch.addcmul(var_v, var_v, bit, value=-1)
-                cov = torch.addcmul(cov, cov, bit, value=-1) if cu != 0 else cov
+                v, var_v = _cleared(v, bit), _cleared(var_v, bit)
+                cov = _cleared(cov, bit) if cu != 0 else cov
             else:
                 v = torch.sub(v, bit, alpha=neuron.vth)
         ctx.set_materialize_grads(False)
@@ -86,7 +96,7 @@ class _Population(torch.autograd.Function):
         return bits, membranes / scales
 
     @staticmethod
-    def backward(ctx: Any, to_bits: Tensor | None, to_ratio: Tensor | None) -> tuple[Tensor | None, ...]:  # noqa: ANN401
+    def backward(ctx: Any, to_bits: Tensor | None, to_ratio: Tensor | None) -> tuple[Tensor | None, ...]:
         bits, membranes, scales = ctx.saved_tensors
         neuron: Neuron = ctx.neuron
         ratio = (membranes - neuron.vth) / scales
@@ -94,31 +104,31 @@ class _Population(torch.autograd.Function):
         per_variance = ratio.div_(scales).mul_(-0.5)
         from_ratio = None if to_ratio is None else to_ratio / scales
         ratio_variance = None if from_ratio is None else from_ratio * membranes / scales.square() * -0.5
-        to_mean, to_variance = torch.empty_like(bits), torch.empty_like(bits)
+        to_u, to_v, to_variance = (torch.empty_like(bits) for _ in range(3))
+        # What comes back from the step after, not yet multiplied by the decays.
         g_u, g_v, g_var_u, g_cov, g_var_v = (torch.zeros_like(bits[0]) for _ in range(5))
-        to_bias = torch.zeros_like(g_v)
         cu, cv = neuron.keep_u, neuron.keep_v
         for step in range(len(bits) - 1, -1, -1):
             bit, g_bit = bits[step], torch.zeros_like(g_v) if to_bits is None else to_bits[step]
             if neuron.reset == "zero":
-                g_bit = torch.addcmul(g_bit, g_v, membranes[step], value=-1)
-                g_v, g_var_v = torch.addcmul(g_v, g_v, bit, value=-1), torch.addcmul(g_var_v, g_var_v, bit, value=-1)
-                g_cov = torch.addcmul(g_cov, g_cov, bit, value=-1) if cu != 0 else g_cov
+                g_bit = torch.addcmul(g_bit, g_v, membranes[step], value=-cv)
+                g_v, g_var_v = _cleared(g_v, bit), _cleared(g_var_v, bit)
+                g_cov = _cleared(g_cov, bit) if cu != 0 else g_cov
             else:
-                g_bit = torch.sub(g_bit, g_v, alpha=neuron.vth)
+                g_bit = torch.sub(g_bit, g_v, alpha=cv * neuron.vth)
             through = g_bit * jacobian[step]
-            g_v = g_v + through
-            g_var_v = torch.addcmul(g_var_v, through, per_variance[step])
+            g_v = torch.add(through, g_v, alpha=cv, out=to_v[step])
+            g_var_v = torch.addcmul(g_var_v * (cv * cv), through, per_variance[step], out=to_variance[step])
             if from_ratio is not None and ratio_variance is not None:
-                g_v, g_var_v = g_v + from_ratio[step], g_var_v + ratio_variance[step]
-            to_bias += g_v
-            g_u = torch.add(g_v, g_u, alpha=cu, out=to_mean[step])
-            g_var_u = torch.add(g_var_v, g_var_u, alpha=cu * cu, out=to_variance[step])
+                g_v.add_(from_ratio[step])
+                g_var_v.add_(ratio_variance[step])
             if cu != 0:
-                g_var_u.add_(g_cov)
+                g_u = torch.add(g_v, g_u, alpha=cu, out=to_u[step])
+                g_now = g_var_v + g_cov
                 g_cov = cv * cu * (g_cov + 2 * g_var_v)
-            g_v, g_var_v = cv * g_v, cv * cv * g_var_v
-        return to_mean, to_variance, to_bias.sum(0), None, None, None, None
+                g_var_v = g_var_v.clone()
+                g_var_u = torch.add(g_now, g_var_u, alpha=cu * cu, out=to_variance[step])
+        return to_v if cu == 0 else to_u, to_variance, to_v.sum((0, 1)), None, None, None, None
 
 
 def noisy_population(

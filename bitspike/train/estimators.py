@@ -1,13 +1,13 @@
 r"""Gradient estimators for units that draw a bit from Gaussian noise.
 
-A unit with mean z and noise scale s gives b = 1[z + s * eps > 0] with eps ~ N(0, 1), so P(b = 1) = Phi(r) with r = z / s.
+A unit with mean z and noise scale s gives b = 1[z + s * eps > 0] with eps ~ N(0, 1), so P(b = 1) = Phi(r), r = z / s.
 The importance-weighted straight-through family (Walker, Khajehnejad, Razi, arXiv 2505.17962) takes
 
     dL/dz = dL/db * phi(r) / s * w(b),   w(1) = alpha / p,   w(0) = (1 - alpha) / (1 - p),   p = Phi(r)
     dL/ds = -r * dL/dz
 
-alpha = p gives w = 1, the plain straight-through estimator: no variance of its own, and a bias of second order wherever p
-is not 1/2. alpha = 1/2 is unbiased for quadratic losses, at more variance. No gradient goes to eps.
+alpha = p gives w = 1, the plain straight-through estimator: no variance of its own, and a bias of second order wherever
+p is not 1/2. alpha = 1/2 is unbiased for quadratic losses, at more variance. No gradient goes to eps.
 """
 
 import math
@@ -26,9 +26,9 @@ _INVERSE_SQRT_TWO_PI = 1.0 / math.sqrt(2.0 * math.pi)
 def iwst_factor(ratio: Tensor, bits: Tensor, alpha: Alpha) -> Tensor:
     """Return phi(r) * w(b), the Jacobian db/dz times s, elementwise.
 
-    For a number alpha this is the hazard phi(q) / Phi(q) of what happened, with q = r for b = 1 and q = -r for b = 0. It is
-    computed as sqrt(2 / pi) / erfcx(-q / sqrt(2)), which is the same as exp(log phi - log_ndtr(q)) but does not subtract
-    two large logarithms: it is right to the last digits at any |r| and never overflows.
+    For a number alpha this is alpha (b = 1) or 1 - alpha (b = 0) times the hazard phi(q) / Phi(q) of what happened,
+    with q = r for b = 1 and q = -r for b = 0. The hazard is computed as sqrt(2 / pi) / erfcx(-q / sqrt(2)). That equals
+    exp(log phi(q) - log_ndtr(q)) without subtracting two large logarithms: it stays accurate and finite at any |r|.
 
     Args:
         ratio: r = z / s.
@@ -46,14 +46,14 @@ class _NoisyBit(torch.autograd.Function):
     """One draw with the IW-ST backward rule; see the module's docstring."""
 
     @staticmethod
-    def forward(ctx: Any, mean: Tensor, scale: Tensor, noise: Tensor, alpha: Alpha) -> Tensor:  # noqa: ANN401
+    def forward(ctx: Any, mean: Tensor, scale: Tensor, noise: Tensor, alpha: Alpha) -> Tensor:
         bits = (mean + scale * noise > 0).to(mean.dtype)
         ctx.save_for_backward(mean, scale, bits)
         ctx.alpha = alpha
         return bits
 
     @staticmethod
-    def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor, Tensor, None, None]:  # noqa: ANN401
+    def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor, Tensor, None, None]:
         mean, scale, bits = ctx.saved_tensors
         noisy = scale > 0
         safe = torch.where(noisy, scale, torch.ones_like(scale))

@@ -2,6 +2,7 @@
 
 import math
 from collections.abc import Iterator
+from contextlib import contextmanager
 
 import numpy as np
 import torch
@@ -49,10 +50,14 @@ class Trainer:
         return math.ceil(len(self._samples) / self.recipe.training.batch)
 
     def sharpness(self, epoch: int) -> float:
-        """Return the factor on the natural parameters in an epoch, 1 in the first and the recipe's in the last."""
+        """Return the factor on the natural parameters in an epoch.
+
+        It is 1 in the first epoch and the recipe's in the last, and grows with the square root of the time between: for
+        most of the training the network is then nearly the one that it will be collapsed to.
+        """
         training = self.recipe.training
         done = (epoch - 1) / (training.epochs - 1) if training.epochs > 1 else 1.0
-        return 1.0 + (training.sharpness - 1.0) * done
+        return 1.0 + (training.sharpness - 1.0) * math.sqrt(done)
 
     def decay(self, epoch: int) -> float:
         """Return the factor on the learning rates in an epoch: a cosine from 1 to a hundredth."""
@@ -62,8 +67,8 @@ class Trainer:
     def run_epoch(self) -> Iterator[Metrics]:
         """Train one more epoch; yield loss and accuracy so far after each update, then the epoch's metrics.
 
-        The last value also has ``epoch``, ``rate``, ``sharpness`` and ``validation_map``, the accuracy of the most probable
-        bits. The epoch counts as done when the iterator is exhausted.
+        The last value also has ``epoch``, ``rate``, ``sharpness`` and ``validation_map``, the accuracy of the most
+        probable bits. The epoch counts as done when the iterator is exhausted.
         """
         epoch = self.epoch + 1
         training = self.recipe.training
@@ -108,14 +113,31 @@ class Trainer:
         self, spikes: Tensor, labels: Tensor, generator: torch.Generator, sharpness: float
     ) -> tuple[Tensor, float]:
         estimator = self.recipe.estimator
-        logits, auxiliary = self.model.noisy(
-            spikes, generator, alpha=estimator.alpha, sharpness=sharpness, floor=estimator.floor
-        )
-        error = functional.cross_entropy(logits, labels)
-        self.optimiser.zero_grad()
-        (error + estimator.auxiliary * auxiliary).backward()  # type: ignore[no-untyped-call]
-        self.optimiser.step()
+        with flushed_denormals():
+            logits, auxiliary = self.model.noisy(
+                spikes, generator, alpha=estimator.alpha, sharpness=sharpness, floor=estimator.floor
+            )
+            error = functional.cross_entropy(logits, labels)
+            loss = error + estimator.auxiliary * auxiliary if estimator.auxiliary > 0 else error
+            self.optimiser.zero_grad()
+            loss.backward()  # type: ignore[no-untyped-call]
+            self.optimiser.step()
         return logits.detach(), float(error.detach())
+
+
+@contextmanager
+def flushed_denormals() -> Iterator[None]:
+    """Let the processor treat numbers below 1e-38 as 0 in this block.
+
+    Gradients of almost certain bits, and Adam's squares of them, fall below that size and would make a step several
+    times slower.
+    """
+    already = float(torch.tensor([1e-38]) * 0.01) == 0.0
+    torch.set_flush_denormal(True)
+    try:
+        yield
+    finally:
+        torch.set_flush_denormal(already)
 
 
 def time_first(spikes: np.ndarray[tuple[int, ...], np.dtype[np.uint8]]) -> Tensor:

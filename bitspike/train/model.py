@@ -16,8 +16,9 @@ from bitspike.errors import UsageError
 from bitspike.train.dynamics import impulse_response, membrane, noisy_population, straight_through
 from bitspike.train.encode import Stream, uniform, words
 from bitspike.train.estimators import Alpha
-from bitspike.train.neurons import MANTISSA_RANGE, UNITS, Neuron, Reset, evaluate
+from bitspike.train.neurons import evaluate
 from bitspike.train.posterior import Bits, checked_bits, local_moments, map_bits, sample_bits
+from bitspike.train.registers import MANTISSA_RANGE, UNITS, Neuron, Reset
 
 Readout = Literal["spike_count", "membrane_sum", "membrane_last"]
 State = tuple[npt.NDArray[np.uint8], npt.NDArray[np.int32], npt.NDArray[np.int32]]
@@ -236,8 +237,8 @@ class SpikingNetwork(nn.Module):
                 inputs = (before @ torch.from_numpy(weights[layer.name].astype(np.float32)).T).long()
                 bias = torch.from_numpy(layer.bias_mantissa().astype(np.int64) << layer.bias_exponent)
                 found = evaluate(inputs, bias, layer.neuron, name=layer.name)
-                for whole, part in zip(states[layer.name], found, strict=True):
-                    whole[rows] = part.numpy().transpose(1, 0, 2)
+                fired, currents, membranes = states[layer.name]
+                fired[rows], currents[rows], membranes[rows] = (part.numpy().transpose(1, 0, 2) for part in found)
                 before = found[0].float()
         return states
 

@@ -5,8 +5,8 @@
 | ``NAME.natural`` | float32 | (neurons, inputs) | natural parameters of the posterior, sharpness folded in |
 | ``NAME.bias_mantissa`` | int32 | (neurons,) | biases; ``mantissa << bias_exponent`` in 1/64 weight |
 
-The configuration (format ``bitspike-model``, version 1) is the schema below: steps, read-out, temperature, and for each layer
-its name, sizes and integer neuron parameters.
+The configuration (format ``bitspike-model``, version 1) is the schema below: steps, read-out, temperature, and for each
+layer its name, sizes and integer neuron parameters.
 """
 
 import dataclasses
@@ -19,8 +19,8 @@ import torch
 
 from bitspike.errors import FileError, UsageError
 from bitspike.train.model import DenseLayer, SpikingNetwork
-from bitspike.train.neurons import FORGETS, MANTISSA_RANGE, NEVER, Neuron
-from bitspike.train.schema import check, choice, from_table, name, real, ruled, tables, whole
+from bitspike.train.registers import FORGETS, MANTISSA_RANGE, NEVER, Neuron
+from bitspike.train.schema import check, choice, from_table, name, real, ruled, several, whole
 from bitspike.train.tensorfile import Tensors, no_more, read_tensors, take_tensor, write_tensors
 
 MODEL_FILE = "model.safetensors"
@@ -50,7 +50,7 @@ class _Model:
         choice("spike_count", "membrane_sum", "membrane_last")
     )
     temperature: float = ruled(real(0, 1e9, above=True))
-    layers: tuple[_Layer, ...] = tables(_Layer)
+    layers: tuple[_Layer, ...] = ruled(several(_Layer))
 
     def __post_init__(self) -> None:
         check(self)

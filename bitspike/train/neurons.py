@@ -10,62 +10,11 @@ Registers count 1/64 of a weight. One step of a population, all numbers integers
 How the same neuron is trained is in :mod:`bitspike.train.dynamics`.
 """
 
-from dataclasses import dataclass
-from typing import Literal
-
 import torch
 from torch import Tensor
 
 from bitspike.errors import RangeError
-
-Reset = Literal["zero", "subtract"]
-
-FORGETS = 4096
-"""Decay that keeps nothing of the step before."""
-NEVER = 131071
-"""Largest threshold; a population with it cannot spike."""
-UNITS = 64
-"""Register units in one weight."""
-DECAY_BITS = 12
-STATE_LIMIT = 2**23
-"""Registers hold -2**23 to 2**23 - 1."""
-INPUT_LIMIT = 2**15
-"""The summed synaptic input of one step stays below this in magnitude."""
-MANTISSA_RANGE = (-4096, 4095)
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Neuron:
-    """What all neurons of a population share.
-
-    Attributes:
-        du: current decay, 0 to 4096; 4096 means no current memory.
-        dv: voltage decay, 0 to 4096; 0 forgets nothing.
-        vth: threshold in whole weights, 0 to 131071.
-        reset: what a spike leaves of the membrane.
-        bias_exponent: left shift of the bias mantissa in register units, 0 to 7.
-    """
-
-    du: int = FORGETS
-    dv: int = 0
-    vth: int = NEVER
-    reset: Reset = "zero"
-    bias_exponent: int = 6
-
-    @property
-    def keep_u(self) -> float:
-        """Fraction of the current that one step keeps."""
-        return (FORGETS - self.du) / FORGETS
-
-    @property
-    def keep_v(self) -> float:
-        """Fraction of the membrane that one step keeps."""
-        return (FORGETS - self.dv) / FORGETS
-
-    @property
-    def bias_unit(self) -> float:
-        """What a bias mantissa of 1 adds to the membrane in one step, in weights."""
-        return 2.0**self.bias_exponent / UNITS
+from bitspike.train.registers import DECAY_BITS, FORGETS, INPUT_LIMIT, STATE_LIMIT, UNITS, Neuron
 
 
 def decayed(state: Tensor, decay: int) -> Tensor:

@@ -1,8 +1,8 @@
 """The Bernoulli posterior over weights of -1 and +1.
 
-Each weight y is +1 with probability sigmoid(2 w), w its natural parameter (Jang, Skatchkovsky, Simeone, arXiv 2012.08300);
-its mean is tanh(w) and its variance 1 - tanh(w)**2. In training w is multiplied by a sharpness that grows, so that the
-mean network becomes the network of its most probable bits and collapsing loses nothing.
+Each weight is +1 with probability sigmoid(2 w), w its natural parameter (Jang, Skatchkovsky, Simeone, arXiv
+2012.08300); its mean is tanh(w) and its variance 1 - tanh(w)**2. In training w is multiplied by a sharpness that grows,
+so that the mean network becomes the network of its most probable bits and collapsing loses nothing.
 """
 
 import numpy as np

@@ -13,9 +13,22 @@ from bitspike.errors import FileError, UsageError
 from bitspike.files import existing_file
 from bitspike.train.data import DATA_SETS, data_set
 from bitspike.train.encode import SEED_LIMIT
-from bitspike.train.schema import check, choice, either, flag, from_table, name, real, ruled, table, tables, to_toml, whole
+from bitspike.train.registers import FORGETS, NEVER
+from bitspike.train.schema import (
+    check,
+    choice,
+    either,
+    flag,
+    from_table,
+    instance,
+    name,
+    real,
+    ruled,
+    several,
+    to_toml,
+    whole,
+)
 
-NEVER = 131071
 SEED = whole(0, SEED_LIMIT - 1)
 
 
@@ -59,8 +72,8 @@ class LayerRecipe(_Checked):
     kind: Literal["dense"] = ruled(choice("dense"), "dense")
     neurons: int = ruled(whole(1, 1 << 20))
     vth: int = ruled(whole(0, NEVER), NEVER)
-    du: int = ruled(whole(0, 4096), 4096)
-    dv: int = ruled(whole(0, 4096), 0)
+    du: int = ruled(whole(0, FORGETS), FORGETS)
+    dv: int = ruled(whole(0, FORGETS), 0)
     reset: Literal["zero", "subtract"] = ruled(choice("zero", "subtract"), "zero")
 
 
@@ -82,7 +95,7 @@ class NetworkRecipe(_Checked):
     temperature: float = ruled(real(0, 1e6, above=True))
     bias: bool = ruled(flag(), True)
     bias_exponent: int = ruled(whole(0, 7), 6)
-    layers: tuple[LayerRecipe, ...] = tables(LayerRecipe)
+    layers: tuple[LayerRecipe, ...] = ruled(several(LayerRecipe))
 
     def __post_init__(self) -> None:
         super().__post_init__()
@@ -152,10 +165,12 @@ class Recipe(_Checked):
 
     name: str = ruled(name())
     seed: int = ruled(SEED, 0)
-    data: DataRecipe = table(DataRecipe)
-    network: NetworkRecipe = table(NetworkRecipe)
-    estimator: EstimatorRecipe = table(EstimatorRecipe, default=EstimatorRecipe())
-    training: TrainingRecipe = table(TrainingRecipe)
+    data: DataRecipe = dataclasses.field(metadata={"rule": instance(DataRecipe)})
+    network: NetworkRecipe = dataclasses.field(metadata={"rule": instance(NetworkRecipe)})
+    estimator: EstimatorRecipe = dataclasses.field(
+        default=EstimatorRecipe(), metadata={"rule": instance(EstimatorRecipe)}
+    )
+    training: TrainingRecipe = dataclasses.field(metadata={"rule": instance(TrainingRecipe)})
 
     def __post_init__(self) -> None:
         super().__post_init__()

@@ -16,6 +16,7 @@ import time
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property
+from html import escape
 from pathlib import Path
 from typing import Any
 
@@ -45,8 +46,8 @@ class Run:
         folder: where it lies; None for a run that was not written.
         recipe: what decided it.
         model: the trained network.
-        result: ``result[part][kind]``, accuracies from 0 to 1: part ``validation`` or ``test``, kind ``posterior``, ``map`` or
-            ``noisy``; and ``result["seconds"]``, the time that training took.
+        result: ``result[part][kind]``, accuracies from 0 to 1: part ``validation`` or ``test``, kind ``posterior``,
+            ``map`` or ``noisy``; and ``result["seconds"]``, the time that training took.
     """
 
     folder: Path | None
@@ -84,6 +85,14 @@ class Run:
         for part in _PARTS:
             lines.append(f"{part:<12}" + "".join(f"{self.result[part][kind]:>11.1%}" for kind in _KINDS))
         return "\n".join(lines)
+
+    def _repr_html_(self) -> str:
+        head, names, *rows = str(self).splitlines()
+        cells = "".join(
+            "<tr>" + "".join(f"<{tag}>{cell}</{tag}>" for cell in line.split()) + "</tr>"
+            for tag, line in (("th", names), *(("td", row) for row in rows))
+        )
+        return f"<p>{escape(head)}</p><table>{cells}</table>"
 
 
 def fit(
@@ -208,7 +217,8 @@ def _result(path: Path) -> dict[str, Any]:
         raise FileError(path, f"is not JSON ({error})") from None
     for part in _PARTS:
         for kind in _KINDS:
-            value = result.get(part, {}).get(kind) if isinstance(result, dict) else None
+            kinds = result.get(part) if isinstance(result, dict) else None
+            value = kinds.get(kind) if isinstance(kinds, dict) else None
             if not isinstance(value, int | float) or not math.isfinite(value) or not 0 <= value <= 1:
                 raise FileError(path, f"{part}.{kind}: found {value!r}; expected an accuracy from 0 to 1")
     return dict(result)

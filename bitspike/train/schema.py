@@ -1,7 +1,7 @@
 """Frozen dataclasses whose fields know what they accept, read from TOML and written back.
 
-A field carries a rule. An instance checks itself when it is made, so a value from a file and one from Python meet the same
-message: the key, what was found, and what was expected.
+A field carries a rule. An instance checks itself when it is made, so a value from a file and one from Python meet the
+same message: the key, what was found, and what was expected.
 """
 
 import dataclasses
@@ -16,10 +16,19 @@ T = TypeVar("T")
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class Rule:
-    """What a field accepts, in words and as a test."""
+    """What a field accepts, in words and as a test.
+
+    Attributes:
+        expected: in words.
+        accepts: as a test.
+        kind: the dataclass that stands for a table; None for a plain value.
+        many: whether the field holds a tuple of `kind`.
+    """
 
     expected: str
     accepts: Callable[[object], bool]
+    kind: type | None = None
+    many: bool = False
 
 
 def whole(low: int, high: int) -> Rule:
@@ -53,25 +62,25 @@ def flag() -> Rule:
 
 def either(first: Rule, second: Rule) -> Rule:
     """What one of two rules accepts."""
-    return Rule(
-        f"{first.expected}, or {second.expected}", lambda value: first.accepts(value) or second.accepts(value)
-    )
+    return Rule(f"{first.expected}, or {second.expected}", lambda value: first.accepts(value) or second.accepts(value))
 
 
 def name() -> Rule:
     """A word that can name a folder."""
     return Rule(
         "letters, digits, '-', '_' and '.', not starting with '.'",
-        lambda value: isinstance(value, str)
-        and value != ""
-        and not value.startswith(".")
-        and all(letter.isascii() and (letter.isalnum() or letter in "-_.") for letter in value),
+        lambda value: (
+            isinstance(value, str)
+            and value != ""
+            and not value.startswith(".")
+            and all(letter.isascii() and (letter.isalnum() or letter in "-_.") for letter in value)
+        ),
     )
 
 
 def instance(kind: type) -> Rule:
     """A table, as the dataclass that stands for it."""
-    return Rule(f"a table ({kind.__name__})", lambda value: isinstance(value, kind))
+    return Rule(f"a table ({kind.__name__})", lambda value: isinstance(value, kind), kind)
 
 
 def several(kind: type) -> Rule:
@@ -79,27 +88,16 @@ def several(kind: type) -> Rule:
     return Rule(
         f"one or more tables ({kind.__name__})",
         lambda value: isinstance(value, tuple) and len(value) > 0 and all(isinstance(one, kind) for one in value),
+        kind,
+        many=True,
     )
 
 
-def ruled(rule: Rule, default: object = dataclasses.MISSING) -> Any:  # noqa: ANN401 - the type of dataclasses.field
+def ruled(rule: Rule, default: object = dataclasses.MISSING) -> Any:
     """Declare a field that accepts what `rule` does."""
     if default is dataclasses.MISSING:
         return dataclasses.field(metadata={"rule": rule})
     return dataclasses.field(default=default, metadata={"rule": rule})
-
-
-def table(kind: type, *, default: object = dataclasses.MISSING) -> Any:  # noqa: ANN401
-    """Declare a field that holds a table."""
-    metadata = {"rule": instance(kind), "kind": kind}
-    if default is dataclasses.MISSING:
-        return dataclasses.field(metadata=metadata)
-    return dataclasses.field(default=default, metadata=metadata)
-
-
-def tables(kind: type) -> Any:  # noqa: ANN401
-    """Declare a field that holds an array of tables."""
-    return dataclasses.field(metadata={"rule": several(kind), "kind": kind, "many": True})
 
 
 def check(value: object) -> None:
@@ -135,14 +133,14 @@ def from_table(kind: type[T], found: object, *, where: str = "") -> T:
 
 
 def _value(field: "dataclasses.Field[Any]", found: object, where: str) -> object:
-    inner = field.metadata.get("kind")
-    if inner is None:
+    rule: Rule = field.metadata["rule"]
+    if rule.kind is None:
         return found
-    if not field.metadata.get("many"):
-        return from_table(inner, found, where=f"{where}.")
+    if not rule.many:
+        return from_table(rule.kind, found, where=f"{where}.")
     if not isinstance(found, list):
-        raise UsageError(f"{where}: found {found!r}; expected {field.metadata['rule'].expected}")
-    return tuple(from_table(inner, one, where=f"{where}[{at}].") for at, one in enumerate(found))
+        raise UsageError(f"{where}: found {found!r}; expected {rule.expected}")
+    return tuple(from_table(rule.kind, one, where=f"{where}[{at}].") for at, one in enumerate(found))
 
 
 def to_toml(value: object, *, prefix: str = "") -> str:
@@ -152,9 +150,10 @@ def to_toml(value: object, *, prefix: str = "") -> str:
     for field in dataclasses.fields(cast(Any, value)):
         found = getattr(value, field.name)
         path = f"{prefix}{field.name}"
-        if "kind" not in field.metadata:
+        rule: Rule = field.metadata["rule"]
+        if rule.kind is None:
             plain.append(f"{field.name} = {_scalar(found)}\n")
-        elif field.metadata.get("many"):
+        elif rule.many:
             nested.extend(f"\n[[{path}]]\n{to_toml(one, prefix=f'{path}.')}" for one in found)
         else:
             nested.append(f"\n[{path}]\n{to_toml(found, prefix=f'{path}.')}")
@@ -176,9 +175,10 @@ def differences(one: object, other: object, *, where: str = "") -> list[tuple[st
         key = f"{where}{field.name}"
         if left == right:
             continue
-        if "kind" not in field.metadata:
+        rule: Rule = field.metadata["rule"]
+        if rule.kind is None:
             found.append((key, left, right))
-        elif not field.metadata.get("many"):
+        elif not rule.many:
             found.extend(differences(left, right, where=f"{key}."))
         elif len(left) != len(right):
             found.append((f"the number of {key}", len(left), len(right)))

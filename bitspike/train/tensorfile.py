@@ -1,7 +1,7 @@
 """Tensors in safetensors files with a format name, a version and a configuration.
 
-The file's metadata holds one key, ``bitspike``, with JSON text ``{"format": ..., "version": ..., "config": {...}}``. One key,
-because the order of several is not fixed and equal contents should make equal files.
+The file's metadata holds one key, ``bitspike``, with JSON text ``{"format": ..., "version": ..., "config": {...}}``.
+One key, because the order of several is not fixed and equal contents should make equal files.
 """
 
 import json

@@ -82,7 +82,7 @@ def test_every_fault_is_reported_at_once():
         "hidden1: dv 5000; expected 0..4096",
         "hidden1: vth -1; expected 0..131071",
         "hidden1: bias exponent 9; expected 0..7",
-        "hidden1: start -1; expected 0 or more",
+        "hidden1: start -1; expected 0..1048576",
         "name 'out put': expected letters",
         "shape (0,); expected positive extents",
         "reset 'never'; expected zero or subtract",
@@ -109,6 +109,16 @@ def test_each_rule_of_a_connection(change, message):
     assert any(
         message in fault for fault in find_faults(replace(network, connections=(network.connections[0], changed)))
     )
+
+
+def test_hostile_sizes_and_labels_are_faults_and_not_crashes():
+    network = chain((3, 2, 2))
+    hidden, output = network.populations
+    huge = network.with_populations((replace(hidden, shape=(1 << 70,)), replace(output, start=10**12)))
+    faults = "; ".join(find_faults(replace(huge, collapse="map\nnetwork")))
+    assert "expected positive extents and at most 16777216 neurons" in faults
+    assert "start 1000000000000; expected 0..1048576" in faults
+    assert "collapse label 'map\\nnetwork'" in faults
 
 
 def test_names_twice_connections_twice_and_spiking_readouts_are_faults():
@@ -139,6 +149,20 @@ def test_bit_k_of_word_j_is_the_synapse_from_neuron_64_j_plus_k():
     matrix = np.full((1, 70), -1)
     matrix[0, [1, 66]] = 1
     assert BinaryWeights.pack(matrix).words.tolist() == [[2, 4]]
+
+
+def test_numbers_become_plain_integers_or_are_refused():
+    population = chain().populations[0]
+    assert type(replace(population, dv=np.int64(7)).dv) is int
+    assert replace(population, shape=[np.int32(9)]).shape == (9,)
+    with pytest.raises(UsageError, match=r"population hidden1: dv 0\.5; expected an integer"):
+        replace(population, dv=0.5)
+    with pytest.raises(UsageError, match=r"population hidden1: shape 9; expected integers"):
+        replace(population, shape=9)
+    with pytest.raises(UsageError, match=r"network chain: steps '3'; expected an integer"):
+        replace(chain(), steps="3")
+    with pytest.raises(UsageError, match=r"connection input -> hidden1: delay None; expected an integer"):
+        replace(chain().connections[0], delay=None)
 
 
 def test_weights_that_cannot_be_are_refused():

@@ -49,20 +49,22 @@ def extremes(network, spikes):
 
 @given(
     seed=st.integers(0, 2**32 - 1),
-    du=st.sampled_from([0, 1, 700, 4095, 4096]),
-    dv=st.sampled_from([0, 1, 300, 2048, 4096]),
-    vth=st.sampled_from([0, 1, 5, 40, 131071]),
-    reset=st.sampled_from(["zero", "subtract"]),
+    neuron=st.fixed_dictionaries(
+        {
+            "du": st.sampled_from([0, 1, 700, 4095, 4096]),
+            "dv": st.sampled_from([0, 1, 300, 2048, 4096]),
+            "vth": st.sampled_from([0, 1, 5, 40, 131071]),
+            "reset": st.sampled_from(["zero", "subtract"]),
+        }
+    ),
     bias=st.integers(-40, 40),
     exponent=st.integers(0, 3),
 )
-def test_no_input_exceeds_the_bound(seed, du, dv, vth, reset, bias, exponent):
+def test_no_input_exceeds_the_bound(seed, neuron, bias, exponent):
     random = np.random.default_rng(seed)
     weights = random.integers(-20, 20, (4, 6))
-    network = one_population(
-        weights, steps=30, exponent=exponent, du=du, dv=dv, vth=vth, reset=reset, bias_mantissa=np.full(4, bias),
-        bias_exponent=3,
-    )  # fmt: skip
+    mantissa = np.full(4, bias)
+    network = one_population(weights, steps=30, exponent=exponent, bias_mantissa=mantissa, bias_exponent=3, **neuron)
     proof = range_proof(network)[0]
     assume(max(abs(b) for pair in (proof.u, proof.v) for b in pair) < 1 << 23)
     noise = (random.random((20, 30, 6)) < random.random((20, 1, 1))).astype(np.uint8)

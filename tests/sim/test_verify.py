@@ -1,13 +1,10 @@
 """The proof finds every planted fault, and names the right place."""
 
-from dataclasses import replace
-
 import numpy as np
 import pytest
-from builders import chain, spikes_for
+from builders import chain, planted_faults, spikes_for
 
 from bitspike.convert.retime import retime
-from bitspike.convert.weights import weights_of
 from bitspike.errors import MissingDependencyError, UsageError
 from bitspike.samples import SpikeData
 from bitspike.sim.engines import ENGINES, Engine
@@ -19,19 +16,6 @@ from bitspike.sim.verify import verify
 def data_for(network, samples=6):
     spikes = spikes_for(network, samples=samples)
     return SpikeData(name="random", spikes=spikes, labels=np.zeros(samples, np.int64))
-
-
-def flip_weight(network, name, row, column):
-    def change(c):
-        matrix = c.weights.matrix()
-        matrix[row, column] *= -1
-        return replace(c, weights=weights_of(matrix)) if c.target == name else c
-
-    return replace(network, connections=tuple(change(c) for c in network.connections))
-
-
-def change_population(network, name, **changes):
-    return network.with_populations(tuple(replace(p, **changes) if p.name == name else p for p in network.populations))
 
 
 def first_difference(network, left, right):
@@ -47,21 +31,7 @@ def first_difference(network, left, right):
 
 
 NETWORK = chain((12, 9, 7, 4), steps=20)
-FAULTS = {
-    "weight bit": (flip_weight(NETWORK, "hidden2", 3, 4), "hidden2"),
-    "first weight bit": (flip_weight(NETWORK, "hidden1", 0, 0), "hidden1"),
-    "threshold": (change_population(NETWORK, "hidden2", vth=3), "hidden2"),
-    "decay": (change_population(NETWORK, "hidden1", dv=301), "hidden1"),
-    "read-out decay": (change_population(NETWORK, "output", dv=299), "output"),
-    "reset": (change_population(NETWORK, "hidden1", reset="subtract"), "hidden1"),
-    "delay": (
-        replace(
-            NETWORK,
-            connections=(NETWORK.connections[0], replace(NETWORK.connections[1], delay=1), NETWORK.connections[2]),
-        ),
-        "hidden2",
-    ),
-}
+FAULTS = planted_faults(NETWORK)
 
 
 @pytest.mark.parametrize("fault", FAULTS)

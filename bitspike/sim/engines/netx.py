@@ -2,6 +2,7 @@
 
 import os
 import tempfile
+from itertools import pairwise
 from pathlib import Path
 
 import numpy as np
@@ -54,5 +55,5 @@ def run(
 def _refuse_branches(chip: IntegerNetwork) -> None:
     names = [chip.input.name, *(p.name for p in chip.populations)]
     links = [(c.source, c.target, c.delay) for c in chip.connections]
-    if sorted(links) != sorted((a, b, 1) for a, b in zip(names, names[1:], strict=False)):
+    if sorted(links) != sorted((a, b, 1) for a, b in pairwise(names)):
         raise UnsupportedError(f"network {chip.name}: not a chain of layers; lava-dl's reader loads chains only")

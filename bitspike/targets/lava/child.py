@@ -7,7 +7,7 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -39,7 +39,8 @@ def run_job(
     with tempfile.TemporaryDirectory(prefix="bitspike-lava-") as name:
         folder = Path(name)
         job.write(folder, network, spikes)
-        supervise([sys.executable, *WORKER, name], folder, engine=job.engine, time_limit_s=time_limit_s)
+        command = [sys.executable, *WORKER, name, str(os.getpid())]
+        supervise(command, folder, engine=job.engine, time_limit_s=time_limit_s)
         return read_windows(folder, job, network, spikes)
 
 
@@ -56,7 +57,7 @@ def supervise(command: Sequence[str], folder: Path, *, engine: str, time_limit_s
         process = subprocess.Popen(
             command,
             cwd=folder,
-            env=_environment(),
+            env=environment(),
             stdin=subprocess.DEVNULL,
             stdout=output,
             stderr=subprocess.STDOUT,
@@ -78,18 +79,18 @@ def supervise(command: Sequence[str], folder: Path, *, engine: str, time_limit_s
         raise EngineError(f"{engine}: {words or f'the worker ended with status {status} and said nothing'}")
 
 
+def environment() -> dict[str, str]:
+    """The environment for a Python process of ours: the same module path, and one thread for each Lava process."""
+    path = os.pathsep.join(str(Path(entry).resolve()) for entry in sys.path)
+    return {"OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1", **os.environ, "PYTHONPATH": path}
+
+
 def last_words(log: str) -> str:
     """The last line of a log that names an error, else the last that is not empty; a traceback's frames are neither."""
     lines = [line.rstrip() for line in log.splitlines() if line.strip() and not line.startswith((" ", "\t"))]
     meaningful = [line for line in lines if not _HOLLOW.match(line)]
     errors = [line for line in meaningful if re.match(r"[\w.]*(Error|Exception)\b", line)]
     return (errors or meaningful or lines or [""])[-1][:300]
-
-
-def _environment() -> dict[str, str]:
-    """The environment, with this process's module path, and one thread for each of Lava's many processes."""
-    path = os.pathsep.join(str(Path(entry).resolve()) for entry in sys.path)
-    return {"OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1", **os.environ, "PYTHONPATH": path}
 
 
 def _end_session(process: subprocess.Popen[bytes]) -> None:
@@ -105,13 +106,27 @@ def _end_session(process: subprocess.Popen[bytes]) -> None:
 
 
 def _wait_for_end(process: subprocess.Popen[bytes]) -> None:
-    """Wait until the session is empty, at most for the grace period."""
+    """Wait until nobody of the session runs, at most for the grace period."""
     end = time.monotonic() + _GRACE_S
     while time.monotonic() < end:
         process.poll()
-        if not _signal_group(process.pid, 0):
+        if not _signal_group(process.pid, 0) or set(_states(process.pid)) == {"Z"}:
             return
         time.sleep(0.01)
+
+
+def _states(group: int) -> Iterator[str]:
+    """The state letters of a group's processes, as Linux shows them; nothing elsewhere.
+
+    Orphans that have ended stay in the group as ``Z`` until the machine's first process takes note, which can be never.
+    """
+    for entry in Path("/proc").glob("[0-9]*/stat"):
+        try:
+            state, _, member_of, *_ = entry.read_text(encoding="utf-8", errors="replace").rpartition(")")[2].split()
+        except (OSError, ValueError):
+            continue
+        if int(member_of) == group:
+            yield state
 
 
 def _signal_group(group: int, number: int) -> bool:

@@ -4,7 +4,8 @@ Lava's fixed-point synapses hold a matrix of mantissas, one width, one exponent 
 adds is, by ``PyDenseModelBitAcc`` and ``lava.utils.weightutils`` of lava-nc 0.10:
 
 1. Each mantissa is clipped: excitatory to 0..255, inhibitory to -255..0, mixed to -256..255.
-2. Its lowest ``8 - bits`` bits (one more in mixed mode) are dropped: toward minus infinity, in inhibitory mode toward 0.
+2. Its lowest ``8 - bits`` bits (one more in mixed mode) are dropped: toward minus infinity, in inhibitory mode toward
+   0.
 3. The sum over a step's spikes is shifted by the exponent: left, or right toward minus infinity. A right shift of the
    sum is exact where it is exact for each weight.
 """
@@ -72,7 +73,7 @@ def encode(connection: Dense) -> Synapses:
     Weights of -1 and +1 become mantissas of -128 and +128 in 2 bits with exponent -7; 0 and 1 become 0 and 128 in one.
 
     Raises:
-        UnsupportedError: naming the connection, where Lava has no exact form: weights of both signs that need 9 bits.
+        UnsupportedError: naming the connection, where Lava has no exact form: weights that need 9 bits.
     """
     wanted = connection.effective()
     for bits in WEIGHT_BITS:
@@ -83,7 +84,7 @@ def encode(connection: Dense) -> Synapses:
     low, high = int(wanted.min(initial=0)), int(wanted.max(initial=0))
     raise UnsupportedError(
         f"connection {connection.name}: weights {low}..{high} have no exact form in Lava's 8 bits "
-        "(both signs leave 7 bits and sign; even weights, weights in -128..127, or two connections of one sign each have)"
+        "(of one sign they may reach 255; of both signs -128..127, or twice that where all are even)"
     )
 
 

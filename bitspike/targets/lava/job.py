@@ -41,9 +41,12 @@ def read_job(folder: Path) -> tuple[Job, IntegerNetwork, npt.NDArray[np.uint8]]:
     return job, load(folder / "network.safetensors"), np.load(folder / "spikes.npy")
 
 
-def runs_of(job: Job, spikes: npt.NDArray[np.uint8], latency: int) -> list[npt.NDArray[np.uint8]]:
-    """The input of each run, (steps of the run, input neurons): its samples, then silence for the latency."""
-    groups = [spikes] if job.stream else list(spikes[:, None])
+def runs_of(stream: bool, spikes: npt.NDArray[np.uint8], latency: int) -> list[npt.NDArray[np.uint8]]:
+    """The input of each run, (steps of the run, input neurons): its samples, then silence for the latency.
+
+    With `stream` all samples are one run, else each is one.
+    """
+    groups = [spikes] if stream else list(spikes[:, None])
     return [np.pad(group.reshape(-1, group.shape[-1]), ((0, latency), (0, 0))) for group in groups]
 
 

@@ -47,10 +47,17 @@ class Neurons(Value):
     def __post_init__(self) -> None:
         object.__setattr__(self, "bias_mant", read_only(self.bias_mant, np.int32))
 
+    def __str__(self) -> str:
+        low, high = int(self.bias_mant.min(initial=0)), int(self.bias_mant.max(initial=0))
+        bias = f"{low}..{high}<<{self.bias_exp}" if low or high else "0"
+        return (
+            f"lif     {self.name} {self.size} du={self.du} dv={self.dv} vth={self.vth} start={self.start} bias={bias}"
+        )
+
 
 @dataclass(frozen=True, kw_only=True, slots=True, eq=False)
 class Connection(Value):
-    """Synapses between two populations; `delay` counts the step that every Lava connection takes, so it is 1 or more."""
+    """Synapses between two populations; `delay` is 1 or more: it counts the step that every Lava connection takes."""
 
     source: str
     target: str
@@ -61,6 +68,14 @@ class Connection(Value):
     def name(self) -> str:
         """``source -> target``."""
         return f"{self.source} -> {self.target}"
+
+    def __str__(self) -> str:
+        rows, columns = self.synapses.mantissas.shape
+        kind = "dense " if self.delay == 1 else "delayed"
+        return (
+            f"{kind:<7} {self.name} {rows}x{columns} {self.synapses.sign_mode.name.lower()} bits={self.synapses.bits} "
+            f"exponent={self.synapses.exponent} delay={self.delay}"
+        )
 
 
 @dataclass(frozen=True, kw_only=True, slots=True, eq=False)
@@ -86,6 +101,16 @@ class LavaProgram(Value):
     def latency(self) -> int:
         """The largest number of steps by which a population is late."""
         return max(n.start for n in self.neurons)
+
+    def __str__(self) -> str:
+        lines = [
+            f"lava    {self.name} latency={self.latency} samples={'stream' if self.streams else 'alone'}",
+            f"source  {self.input_name} {self.input_size}",
+        ]
+        for n in self.neurons:
+            lines += [str(c) for c in self.connections if c.target == n.name]
+            lines.append(str(n))
+        return "\n".join(lines)
 
 
 def lower(network: IntegerNetwork) -> LavaProgram:

@@ -62,15 +62,16 @@ def attach_recorder(neuron: Any, folder: Path, name: str, steps: int) -> None:
     """Record `neuron` for a run of `steps` into ``name.spikes.npy``, ``name.u.npy`` and ``name.v.npy`` of `folder`."""
     from bitspike.targets.lava.recorder.process import Recorder
 
+    shape = (steps, *map(int, neuron.u.shape))
     for quantity, dtype in (("spikes", np.uint8), ("u", np.int32), ("v", np.int32)):
         path = folder / f"{name}.{quantity}.npy"
-        np.lib.format.open_memmap(path, mode="w+", dtype=dtype, shape=(steps, *neuron.u.shape)).flush()
+        np.lib.format.open_memmap(path, mode="w+", dtype=dtype, shape=shape).flush()
     recorder = Recorder(u=neuron.u, v=neuron.v, stem=str(folder / name))
     neuron.s_out.connect(recorder.s_in)
 
 
 def _synapse(c: Connection) -> Any:
-    from lava.proc.dense.process import Dense, DelayDense
+    from lava.proc.dense.process import DelayDense, Dense
     from lava.utils.weightutils import SignMode
 
     registers: dict[str, Any] = {

@@ -12,6 +12,8 @@ import sys
 import types
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from importlib.abc import MetaPathFinder
+from importlib.machinery import ModuleSpec
 from importlib.util import find_spec
 from typing import Any
 
@@ -52,7 +54,7 @@ def import_lava() -> None:
     """Make Lava importable: after this, plain ``from lava... import ...`` works. Repeated calls cost nothing.
 
     Raises:
-        MissingDependencyError: where Lava, or something that it needs, is not installed; with the command to install it.
+        MissingDependencyError: where Lava, or what it needs, is not installed; with the command to install it.
     """
     if _START_METHOD in sys.modules:
         return
@@ -84,7 +86,7 @@ def repaired() -> Iterator[None]:
 
         return decorate if cls is None else decorate(cls)
 
-    dataclasses.dataclass = dataclass  # type: ignore[assignment]
+    dataclasses.dataclass = dataclass
     try:
         yield
     finally:
@@ -106,8 +108,9 @@ def import_netx() -> types.ModuleType:
     """lava-dl's own ``lava.lib.dl.netx.hdf5``, imported without torch, matplotlib or OpenCV.
 
     Its package imports torch only for modules that a network file does not need. They are replaced by empty ones for
-    the rest of this process, so call it in a process of its own: lava-dl's training library (slayer) cannot be
-    imported afterwards.
+    the rest of this process, and torch is not found: Lava's compiler executes every file of the package once more, and
+    does without those that fail. So call it in a process of its own: neither torch nor lava-dl's training library
+    (slayer) can be imported afterwards.
 
     Raises:
         MissingDependencyError: where Lava or lava-dl is not installed; with the command to install it.
@@ -117,6 +120,7 @@ def import_netx() -> types.ModuleType:
     for name, contents in _stubs().items():
         if name not in sys.modules:
             sys.modules[name] = _stub(name, contents)
+    sys.meta_path.insert(0, _WithoutTorch())
     return importlib.import_module(f"{_NETX}.hdf5")
 
 
@@ -136,6 +140,15 @@ def _stub(name: str, contents: dict[str, Callable[..., Any]]) -> types.ModuleTyp
     module.__path__ = []
     module.__dict__.update(contents)
     return module
+
+
+class _WithoutTorch(MetaPathFinder):
+    """Finds no torch. (An entry None in ``sys.modules`` would do, but scipy takes any entry for the real one.)"""
+
+    def find_spec(self, fullname: str, path: object = None, target: object = None) -> ModuleSpec | None:  # noqa: ARG002
+        if fullname == "torch":
+            raise ModuleNotFoundError("torch is left out of this process", name=fullname)
+        return None
 
 
 def _resonate_and_fire(_device: Any) -> dict[str, Any]:

@@ -1,4 +1,4 @@
-"""The process in which Lava's runtime runs: ``python -m bitspike.targets.lava.worker JOB_FOLDER``.
+"""The process in which Lava's runtime runs: ``python -m bitspike.targets.lava.worker JOB_FOLDER STARTER``.
 
 Lava starts an operating-system process for each of its processes, forks, and hangs where one of them fails. So it gets
 a process with a session of its own, which :mod:`bitspike.targets.lava.child` starts, watches and ends. Where the
@@ -12,6 +12,7 @@ import sys
 import threading
 import time
 from pathlib import Path
+from types import TracebackType
 from typing import Any
 
 import numpy as np
@@ -29,16 +30,16 @@ FIXED_POINT = "fixed_pt"
 
 
 def main(arguments: list[str]) -> int:
-    """Run the job in the folder that `arguments` names; 0, or 2 for an error that one line tells."""
+    """Run the job in a folder for the process whose number follows; 0, or 2 for an error that one line tells."""
+    folder, starter = Path(arguments[0]), int(arguments[1])
     if os.getpid() == os.getpgrp():
-        threading.Thread(target=_end_with, args=(os.getppid(),), daemon=True).start()
-    folder = Path(arguments[0])
+        threading.Thread(target=_end_with, args=(starter,), daemon=True).start()
     job, network, spikes = read_job(folder)
     try:
         import_lava()
         # Lava's processes are started by forking and hold what cannot be pickled.
         multiprocessing.set_start_method("fork", force=True)
-        for index, stream in enumerate(runs_of(job, spikes, max(network.latencies().values()))):
+        for index, stream in enumerate(runs_of(job.stream, spikes, max(network.latencies().values()))):
             recordings = run_folder(folder, index)
             recordings.mkdir()
             _run(job, network, stream, spikes.shape[1], recordings)
@@ -48,9 +49,7 @@ def main(arguments: list[str]) -> int:
     return 0
 
 
-def _run(
-    job: Job, network: IntegerNetwork, stream: npt.NDArray[np.uint8], steps: int, recordings: Path
-) -> None:
+def _run(job: Job, network: IntegerNetwork, stream: npt.NDArray[np.uint8], steps: int, recordings: Path) -> None:
     """One run of Lava's runtime over `stream`, (steps of the run, input neurons), in samples of `steps`."""
     from lava.magma.core.run_conditions import RunSteps
     from lava.magma.core.run_configs import Loihi2SimCfg
@@ -88,12 +87,20 @@ def _netx(
     return {p.name: layer.neuron for p, layer in zip(network.populations, loaded.layers, strict=True)}, source
 
 
-def _end_with(parent: int) -> None:
-    """Wait for the starter's end, then end this session; runs in a thread of its own."""
-    while os.getppid() == parent:
+def _fail(kind: type[BaseException], error: BaseException, trace: TracebackType | None) -> None:
+    """Say what went wrong and leave at once: an ordinary exit would wait for Lava's processes, which wait too."""
+    sys.__excepthook__(kind, error, trace)
+    sys.stderr.flush()
+    os._exit(1)
+
+
+def _end_with(starter: int) -> None:
+    """Wait for the starter's end, which gives this process another parent, then end this session; a thread's work."""
+    while os.getppid() == starter:
         time.sleep(0.5)
     os.killpg(os.getpgrp(), signal.SIGKILL)
 
 
 if __name__ == "__main__":
+    sys.excepthook = _fail
     sys.exit(main(sys.argv[1:]))

@@ -1,0 +1,174 @@
+"""The integer graph of a network in ONNX: opset 21, IR 10, standard operators that ONNX Runtime's CPU runs.
+
+The graph computes what :mod:`bitspike.sim.reference` defines, in integers of known width. It is exact where the range
+proof (:func:`bitspike.convert.ranges.check_range`) holds: no value then leaves its type. ONNX's integer `Div` truncates
+toward zero, as the chip does; products with a decay are formed in int64; a sum over synapses, in int32.
+
+Two forms share one body:
+
+``step``
+    One step. Inputs: `spikes`, int8 (batch, neurons), and each state as ``<state>.in``. Outputs: each state, and
+    ``<population>.spikes``. The caller begins with zeros.
+``scan``
+    A whole window: a Scan over the body, whose names begin with ``step/``. Input: `spikes`, int8 (time, batch,
+    neurons), time and batch free. Where a population has a latency, the graph itself appends that much silence: a run
+    has ``time + latency`` steps. Outputs: `scores`, int64 (batch, classes), the read-out over the window of `time`
+    steps that begins at the read-out's `start`; of each population ``<population>.spikes`` (int8), ``.u`` and ``.v``
+    (int32), (run, batch, neurons), not aligned: row 0 is the first step of the run; each state after the run as
+    ``<state>.final``.
+
+States: ``<population>.u`` and ``.v``, int32 (batch, neurons); ``<source>.past``, int8 (delay, batch, neurons), the
+spikes of the steps before, the latest first, where a connection has a delay; `step`, int64 scalar, the number of the
+step from 0, where a population has a `start`.
+
+Initialisers: ``<source>.to.<target>.delay<d>.weights``, (sources, targets), int8, or int32 where a weight is beyond
+-127..127; ``.gain``, int32, ``64 << exponent``; ``<population>.bias``, int32, ``mantissa << exponent``;
+``.threshold``, int32, ``64 * vth``; ``.du.keep`` and ``.dv.keep``, int64, 4096 less the decay. A node has the name of
+what it computes. Names of populations have no dots and every name made from one has, so that none is used twice.
+"""
+
+from typing import TYPE_CHECKING, Literal
+
+import numpy as np
+
+from bitspike.convert.description import description_text
+from bitspike.convert.network import DECAY_ONE, STATE_SHIFT, IntegerNetwork
+from bitspike.convert.onnx_nodes import Nodes, typed
+from bitspike.convert.onnx_step import State, body, states
+from bitspike.errors import UsageError
+
+if TYPE_CHECKING:
+    from onnx import GraphProto, ModelProto, ValueInfoProto
+
+Form = Literal["scan", "step"]
+FORMS = ("scan", "step")
+FORMAT = "bitspike.onnx"
+VERSION = "1"
+OPSET, IR_VERSION = 21, 10
+_BODY = "step/"
+_END = np.iinfo(np.int64).max
+_TRACED = (("spikes", "int8"), ("u", "int32"), ("v", "int32"))
+
+
+def build(network: IntegerNetwork, form: Form = "scan") -> "ModelProto":
+    """The ONNX model of a legal network; the same network gives the same bytes.
+
+    Raises:
+        UsageError: for an unknown form.
+    """
+    from onnx import helper
+
+    if form not in FORMS:
+        raise UsageError(f"form {form!r}; expected {' or '.join(FORMS)}")
+    model = helper.make_model(
+        _scan_graph(network) if form == "scan" else _step_graph(network),
+        producer_name="bitspike",
+        opset_imports=[helper.make_opsetid("", OPSET)],
+        ir_version=IR_VERSION,
+    )
+    helper.set_model_props(model, _metadata(network, form))
+    return model
+
+
+def body_of(model: "ModelProto", form: str) -> "GraphProto | None":
+    """The graph of one step, which holds all weights: the whole graph, or the body of its Scan; None if it has none."""
+    if form == "step":
+        return model.graph
+    bodies = [a.g for node in model.graph.node if node.op_type == "Scan" for a in node.attribute if a.name == "body"]
+    return bodies[0] if bodies else None
+
+
+def _metadata(network: IntegerNetwork, form: str) -> dict[str, str]:
+    return {
+        "format": FORMAT,
+        "version": VERSION,
+        "form": form,
+        "network": description_text(network),
+        "digest": network.digest(),
+        "rounding": "toward zero",
+        "threshold": "strict: a spike where v > 64 * vth",
+        "reset": ",".join(f"{p.name}={p.reset}" for p in network.populations),
+        "decay_bits": str(DECAY_ONE.bit_length() - 1),
+        "state_shift": str(STATE_SHIFT),
+    }
+
+
+def _step_graph(network: IntegerNetwork) -> "GraphProto":
+    nodes = body(network, "")
+    inputs = [typed("spikes", "int8", ("batch", network.input.size))]
+    inputs += [typed(f"{s.name}.in", s.dtype, s.shape) for s in states(network)]
+    outputs = [typed(*s) for s in states(network)]
+    outputs += [typed(f"{p.name}.spikes", "int8", ("batch", p.size)) for p in network.populations]
+    return nodes.graph("step", inputs, outputs)
+
+
+def _scan_graph(network: IntegerNetwork) -> "GraphProto":
+    nodes = Nodes()
+    carried, late = states(network), max(network.latencies().values())
+    spikes = "spikes"
+    if late:
+        spikes = nodes.add("Pad", ["spikes", nodes.constant("silence", [0, 0, 0, late, 0, 0], "int64")], "spikes_run")
+    traces = [(f"{p.name}.{q}", t, p.size) for p in network.populations for q, t in _TRACED]
+    nodes.add(
+        "Scan",
+        [*_zeros(nodes, carried), spikes],
+        [*(f"{s.name}.final" for s in carried), *(name for name, _, _ in traces)],
+        name="steps",
+        num_scan_inputs=1,
+        body=_scan_body(network),
+    )
+    _scores(nodes, network, late)
+    run = "run" if late else "time"
+    outputs = [typed("scores", "int64", ("batch", network.population(network.readout.population).size))]
+    outputs += [typed(name, dtype, (run, "batch", size)) for name, dtype, size in traces]
+    outputs += [typed(f"{s.name}.final", s.dtype, s.shape) for s in carried]
+    return nodes.graph("window", [typed("spikes", "int8", ("time", "batch", network.input.size))], outputs)
+
+
+def _scan_body(network: IntegerNetwork) -> "GraphProto":
+    nodes = body(network, _BODY)
+    carried = states(network)
+    inputs = [typed(f"{_BODY}{s.name}.in", s.dtype, s.shape) for s in carried]
+    inputs.append(typed(f"{_BODY}spikes", "int8", ("batch", network.input.size)))
+    outputs: list[ValueInfoProto] = [typed(_BODY + s.name, s.dtype, s.shape) for s in carried]
+    for p in network.populations:
+        for quantity, dtype in _TRACED:
+            name = f"{p.name}.{quantity}"
+            # A graph may not name the same value twice among its outputs, once as a state and once as a trace.
+            trace = nodes.add("Identity", [_BODY + name], f"{name}.trace")
+            outputs.append(typed(trace, dtype, ("batch", p.size)))
+    return nodes.graph("step", inputs, outputs)
+
+
+def _zeros(nodes: Nodes, carried: tuple[State, ...]) -> list[str]:
+    """The states before the first step: zeros as large as the batch."""
+    batch = nodes.add("Shape", ["spikes"], "batch", start=1, end=2)
+    names = []
+    for state in carried:
+        if not state.shape:
+            names.append(nodes.constant(f"{state.name}.first", 0, state.dtype))
+            continue
+        extents = [
+            batch if extent == "batch" else nodes.constant(f"{state.name}.extent{place}", [extent], "int64")
+            for place, extent in enumerate(state.shape)
+        ]
+        shape = nodes.add("Concat", extents, f"{state.name}.shape", axis=0)
+        names.append(nodes.zeros(shape, f"{state.name}.first", state.dtype))
+    return names
+
+
+def _scores(nodes: Nodes, network: IntegerNetwork, late: int) -> None:
+    """The read-out over its window: `late` steps follow the input, `start` of them precede the window."""
+    start = network.population(network.readout.population).start
+    quantity = "spikes" if network.readout.kind == "spike_count" else "v"
+    trace = f"{network.readout.population}.{quantity}"
+    if network.readout.kind == "membrane_last":
+        last = nodes.add(
+            "Gather", [trace, nodes.constant("scores_place", start - late - 1, "int64")], "scores_v", axis=0
+        )
+        nodes.cast(last, "scores", "int64")
+        return
+    end = start - late if start < late else _END
+    bounds = [nodes.constant(f"scores_{n}", [x], "int64") for n, x in (("start", start), ("end", end), ("axis", 0))]
+    window = nodes.cast(nodes.add("Slice", [trace, *bounds], "scores_narrow"), "scores_window", "int64")
+    nodes.add("ReduceSum", [window, bounds[2]], "scores", keepdims=0)

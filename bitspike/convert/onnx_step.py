@@ -1,0 +1,136 @@
+"""One step of a network as ONNX nodes: what both forms of :mod:`bitspike.convert.onnx_graph` share."""
+
+from typing import NamedTuple
+
+from bitspike.convert.network import DECAY_ONE, STATE_SHIFT, Dense, IntegerNetwork, Population
+from bitspike.convert.onnx_nodes import Nodes, Shape
+
+#: ONNX Runtime's product of int8 with int8 saturates a pair of -128 on processors without VNNI; -127 is safe.
+_NARROW = 127
+
+
+class State(NamedTuple):
+    """What is carried from step to step: its name, its ONNX type by numpy's name, its shape with ``batch`` free."""
+
+    name: str
+    dtype: str
+    shape: Shape
+
+
+def states(network: IntegerNetwork) -> tuple[State, ...]:
+    """The states, in the order in which the graph has them."""
+    found = []
+    for p in network.populations:
+        found += [State(f"{p.name}.{quantity}", "int32", ("batch", p.size)) for quantity in ("u", "v")]
+    sizes = {network.input.name: network.input.size, **{p.name: p.size for p in network.populations}}
+    found += [State(f"{s}.past", "int8", (d, "batch", sizes[s])) for s, d in _depths(network).items()]
+    if _has_clock(network):
+        found.append(State("step", "int64", ()))
+    return tuple(found)
+
+
+def key(connection: Dense) -> str:
+    """The name under which the graph has a connection; names of populations have no dots, so it is unique."""
+    return f"{connection.source}.to.{connection.target}.delay{connection.delay}"
+
+
+def body(network: IntegerNetwork, prefix: str) -> Nodes:
+    """One step of every population; `prefix` begins every name."""
+    nodes = Nodes(prefix)
+    nodes.constant("zero", 0, "int32")
+    nodes.constant("decay_one", DECAY_ONE, "int64")
+    fired = {network.input.name: f"{prefix}spikes"}
+    for p in network.populations:
+        currents = [_connection(nodes, c, fired[c.source]) for c in network.incoming(p.name)]
+        fired[p.name] = _population(nodes, p, currents)
+    for source, depth in _depths(network).items():
+        _remember(nodes, source, depth, fired[source])
+    if _has_clock(network):
+        nodes.add("Add", [f"{prefix}step.in", nodes.constant("one", 1, "int64")], "step")
+    return nodes
+
+
+def _depths(network: IntegerNetwork) -> dict[str, int]:
+    """How many steps back each source's spikes are needed; sources without a delay are left out."""
+    names = [network.input.name, *(p.name for p in network.populations)]
+    depths = {name: max((c.delay for c in network.outgoing(name)), default=0) for name in names}
+    return {name: depth for name, depth in depths.items() if depth}
+
+
+def _has_clock(network: IntegerNetwork) -> bool:
+    return any(p.start for p in network.populations)
+
+
+def _connection(nodes: Nodes, c: Dense, spikes: str) -> str:
+    """``64 * weight * 2^exponent * spike`` summed over the sources, int32 (batch, targets)."""
+    name = key(c)
+    if c.delay:
+        index = nodes.constant(f"{name}.index", c.delay - 1, "int64")
+        spikes = nodes.add("Gather", [f"{nodes.prefix}{c.source}.past.in", index], f"{name}.spikes", axis=0)
+    matrix = c.weights.matrix().T
+    narrow = int(matrix.min(initial=0)) >= -_NARROW and int(matrix.max(initial=0)) <= _NARROW
+    weights = nodes.constant(f"{name}.weights", matrix, "int8" if narrow else "int32")
+    if narrow:
+        total = nodes.add("MatMulInteger", [spikes, weights], f"{name}.sum")
+    else:
+        total = nodes.add("MatMul", [nodes.cast(spikes, f"{name}.spikes.wide", "int32"), weights], f"{name}.sum")
+    gain = nodes.constant(f"{name}.gain", 1 << (STATE_SHIFT + c.exponent), "int32")
+    return nodes.add("Mul", [total, gain], f"{name}.current")
+
+
+def _population(nodes: Nodes, p: Population, currents: list[str]) -> str:
+    """The neurons' step; the name of their spikes, int8 (batch, neurons)."""
+    if p.start:
+        start = nodes.constant(f"{p.name}.start", p.start, "int64")
+        nodes.add("Equal", [f"{nodes.prefix}step.in", start], f"{p.name}.starts")
+    u = _sum(nodes, [*_carried(nodes, p, "u", p.du), *currents], f"{p.name}.u", p)
+    bias = nodes.constant(f"{p.name}.bias", p.bias, "int32")
+    v = _sum(nodes, [*_carried(nodes, p, "v", p.dv), u, bias], f"{p.name}.v.reached", p)
+    threshold = nodes.constant(f"{p.name}.threshold", p.vth << STATE_SHIFT, "int32")
+    fires = nodes.add("Greater", [v, threshold], f"{p.name}.fires")
+    after = f"{nodes.prefix}zero"
+    if p.reset == "subtract":
+        after = nodes.add("Sub", [v, threshold], f"{p.name}.v.less")
+    nodes.add("Where", [fires, after, v], f"{p.name}.v")
+    return nodes.cast(fires, f"{p.name}.spikes", "int8")
+
+
+def _carried(nodes: Nodes, p: Population, quantity: str, decay: int) -> list[str]:
+    """What is left of a state, int32: ``trunc(state * (4096 - decay), 12)``; nothing where the decay is 4096."""
+    if decay == DECAY_ONE:
+        return []
+    name = f"{p.name}.{quantity}"
+    state = f"{nodes.prefix}{name}.in"
+    if p.start:
+        state = nodes.add("Where", [f"{nodes.prefix}{p.name}.starts", f"{nodes.prefix}zero", state], f"{name}.held")
+    if decay == 0:
+        return [state]
+    keep = nodes.constant(f"{p.name}.d{quantity}.keep", DECAY_ONE - decay, "int64")
+    product = nodes.add("Mul", [nodes.cast(state, f"{name}.wide", "int64"), keep], f"{name}.product")
+    quotient = nodes.add("Div", [product, f"{nodes.prefix}decay_one"], f"{name}.quotient")
+    return [nodes.cast(quotient, f"{name}.left", "int32")]
+
+
+def _sum(nodes: Nodes, terms: list[str], name: str, p: Population) -> str:
+    """The sum of int32 `terms`, called `name`; of no terms, zeros of the population's shape."""
+    if not terms:
+        state = f"{nodes.prefix}{p.name}.u.in"
+        return nodes.add("Sub", [state, state], name)
+    if len(terms) == 1:
+        return nodes.add("Identity", terms, name)
+    total = terms[0]
+    for place, term in enumerate(terms[1:], start=1):
+        total = nodes.add("Add", [total, term], name if place == len(terms) - 1 else f"{name}.sum{place}")
+    return total
+
+
+def _remember(nodes: Nodes, source: str, depth: int, spikes: str) -> None:
+    """Put the spikes of this step in front of the `depth` - 1 latest ones before."""
+    front = nodes.constant(f"{source}.past.axis", [0], "int64")
+    if depth == 1:
+        nodes.add("Unsqueeze", [spikes, front], f"{source}.past")
+        return
+    latest = nodes.add("Unsqueeze", [spikes, front], f"{source}.past.latest")
+    kept = nodes.constant(f"{source}.past.kept", [depth - 1], "int64")
+    older = nodes.add("Slice", [f"{nodes.prefix}{source}.past.in", front, kept, front], f"{source}.past.older")
+    nodes.add("Concat", [latest, older], f"{source}.past", axis=0)

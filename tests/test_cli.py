@@ -1,0 +1,237 @@
+"""The command line: every help text, every mistake in one line with exit code 2, and what the commands print."""
+
+import json
+import subprocess
+import sys
+
+import h5py
+import numpy as np
+import pytest
+from builders import chain, planted_faults
+
+from bitspike.api import load_data
+from bitspike.cli import main
+from bitspike.convert.formats import FORMATS, load
+from bitspike.convert.store import save
+from bitspike.sim.reference import run_reference
+
+COMMANDS = (
+    "doctor", "demo", "train", "collapse", "export", "import", "lower", "simulate", "verify", "energy",
+)  # fmt: skip
+
+
+@pytest.fixture
+def net(tmp_path):
+    """A network with the digits' 64 inputs, in a file."""
+    save(chain((64, 12, 10), steps=16, seed=2), tmp_path / "net.safetensors")
+    return tmp_path / "net.safetensors"
+
+
+def run(capsys, *arguments):
+    code = main([str(a) for a in arguments])
+    printed = capsys.readouterr()
+    return code, printed.out, printed.err
+
+
+def refused(capsys, *arguments):
+    """The one line of a user's mistake."""
+    code, out, err = run(capsys, *arguments)
+    assert code == 2
+    assert out == ""
+    assert len(err.splitlines()) == 1
+    assert err.startswith("bitspike: ")
+    return err
+
+
+@pytest.mark.parametrize("command", COMMANDS)
+def test_every_help(capsys, command):
+    code, out, _ = run(capsys, command, "--help")
+    assert code == 0
+    assert f"bitspike {command}" in out
+    assert "--json" in out
+
+
+def test_the_main_help_lists_all_commands_and_no_others(capsys):
+    code, out, _ = run(capsys, "--help")
+    assert code == 0
+    listed = [
+        line.split()[1] for line in out.partition("Commands")[2].splitlines() if line[:2] == "│ " and line[2] != " "
+    ]
+    assert tuple(listed) == COMMANDS
+    assert run(capsys, "--version")[1].startswith("bitspike 0.")
+
+
+def test_mistakes_of_the_command_line(capsys, net):
+    assert "No such command 'nonsense'" in refused(capsys, "nonsense")
+    assert "No such option" in refused(capsys, "verify", net, "--nonsense")
+    assert "Missing option '--data'" in refused(capsys, "simulate", net)
+    assert "data: found 'nonsense'; expected" in refused(capsys, "simulate", net, "--data", "nonsense")
+    assert "engine 'brian'; expected one of" in refused(
+        capsys, "simulate", net, "--data", "digits", "--engine", "brian"
+    )
+    assert "--data: missing" in refused(capsys, "verify", net)
+    assert "engine torch: no trained model" in refused(
+        capsys, "verify", net, "--data", "digits", "--engine", "torch", "--engine", "reference"
+    )
+    assert "--install 'cuda'; expected lava" in refused(capsys, "doctor", "--install", "cuda")
+    assert "chip 'tpu'" in refused(capsys, "lower", net, "--chip", "tpu")
+    assert "prices 'mine'" in refused(capsys, "energy", net, "--data", "digits", "--prices", "mine")
+    assert "samples: 0; expected 1 or more" in refused(capsys, "simulate", net, "--data", "digits", "--samples", "0")
+
+
+def test_files_that_are_not_what_they_should_be(capsys, tmp_path, net):
+    out = tmp_path / "out" / "other.safetensors"
+    assert "none.safetensors: no such file" in refused(capsys, "import", tmp_path / "none.safetensors", "--out", out)
+    assert "ending '.pt' names no format" in refused(capsys, "import", _file(tmp_path / "model.pt"), "--out", out)
+    cut = _file(tmp_path / "cut.safetensors", net.read_bytes()[:-5])
+    assert "is not a readable safetensors file" in refused(capsys, "simulate", cut, "--data", "digits")
+    assert "format 'pickle'; expected one of" in refused(capsys, "export", net, "--out", out, "--format", "pickle")
+    foreign = _file(tmp_path / "foreign.onnx", _foreign_onnx())
+    assert "foreign.onnx" in refused(capsys, "import", foreign, "--out", out)
+    damaged = tmp_path / "damaged.net"
+    assert run(capsys, "export", net, "--out", damaged)[0] == 0
+    with h5py.File(damaged, "r+") as file:
+        del file["layer/1/weight"]
+    assert "weight" in refused(capsys, "import", damaged, "--out", out)
+    assert not out.parent.exists() or list(out.parent.iterdir()) == []
+
+
+def _file(path, content=b"nothing"):
+    path.write_bytes(content)
+    return path
+
+
+def _foreign_onnx():
+    from onnx import TensorProto, helper
+
+    graph = helper.make_graph(
+        [helper.make_node("Identity", ["x"], ["y"])],
+        "foreign",
+        [helper.make_tensor_value_info("x", TensorProto.FLOAT, [1])],
+        [helper.make_tensor_value_info("y", TensorProto.FLOAT, [1])],
+    )
+    return helper.make_model(graph).SerializeToString()
+
+
+def test_a_network_over_24_bits_is_refused(capsys, tmp_path):
+    save(chain((64, 12, 10), steps=1 << 18, dv=0), tmp_path / "wide.safetensors")
+    np.savez(tmp_path / "long.npz", spikes=np.zeros((1, 12_000, 64), np.uint8), labels=np.zeros(1, np.int64))
+    line = refused(capsys, "simulate", tmp_path / "wide.safetensors", "--data", tmp_path / "long.npz")
+    assert "population hidden1: membrane v can reach" in line
+    assert "the register holds 8388607" in line
+
+
+@pytest.mark.parametrize("form", FORMATS)
+def test_export_and_import_are_inverse(capsys, tmp_path, net, form):
+    out = tmp_path / f"out{FORMATS[form].endings[0]}"
+    code, text, _ = run(capsys, "export", net, "--out", out)
+    assert code == 0
+    assert f"{form}, " in text
+    assert "read back and equal" in text
+    assert run(capsys, "import", out, "--out", tmp_path / "back.safetensors")[0] == 0
+    assert load(tmp_path / "back.safetensors") == load(net)
+
+
+def test_simulate_writes_the_record(capsys, tmp_path, net):
+    code, text, _ = run(
+        capsys, "simulate", net, "--data", "digits", "--samples", 7, "--out", tmp_path / "r.npz", "--json"
+    )
+    assert code == 0
+    result = json.loads(text)
+    assert result["samples"] == 7
+    assert 0 <= result["accuracy"] <= 1
+    with np.load(tmp_path / "r.npz", allow_pickle=False) as record:
+        assert record["hidden1.v"].shape == (7, 16, 12)
+        assert record["inputs"].sum() == result["counts"]["input_spikes"]["total"]
+
+
+def test_verify_says_equal_or_where_not(capsys, tmp_path, net):
+    code, text, _ = run(capsys, "verify", net, "--data", "digits", "--samples", 5)
+    assert code == 0
+    assert "equal: every compared value" in text
+    save(chain((64, 12, 10), steps=16, seed=2, dv=301), tmp_path / "other.safetensors")
+    code, text, _ = run(
+        capsys, "verify", net, "--data", "digits", "--samples", 5, "--against", tmp_path / "other.safetensors"
+    )
+    assert code == 1
+    assert "part at sample 0, step" in text
+    code, text, _ = run(
+        capsys, "verify", net, "--data", "digits", "--samples", 5, "--against", tmp_path / "other.safetensors", "--json"
+    )
+    result = json.loads(text)
+    assert (code, result["passed"]) == (1, False)
+    assert result["engines"][1]["first"]["population"] == "hidden1"
+
+
+FAULTY = planted_faults(chain((64, 20, 12, 10), steps=16, seed=2))
+
+
+@pytest.mark.parametrize("fault", FAULTY)
+def test_each_planted_fault_ends_with_exit_code_1_and_its_place(capsys, tmp_path, fault):
+    """The expected place is found by a search of its own, over both records."""
+    network = chain((64, 20, 12, 10), steps=16, seed=2)
+    copy, population = FAULTY[fault]
+    save(network, tmp_path / "net.safetensors")
+    save(copy, tmp_path / "copy.safetensors")
+    spikes = load_data("digits", steps=16).spikes[:30]
+    left, right = run_reference(network, spikes), run_reference(copy, spikes)
+    places = [
+        (sample, step)
+        for name, trace in left.traces.items()
+        for sample, step, _ in np.argwhere((trace.v != right.traces[name].v) | (trace.u != right.traces[name].u))
+    ]
+    code, text, _ = run(
+        capsys, "verify", tmp_path / "net.safetensors", "--data", "digits", "--samples", 30,
+        "--against", tmp_path / "copy.safetensors", "--json",
+    )  # fmt: skip
+    first = json.loads(text)["engines"][1]["first"]
+    assert code == 1
+    assert (first["population"], (first["sample"], first["step"])) == (population, min(places))
+
+
+def test_energy_and_lower(capsys, net):
+    code, text, _ = run(capsys, "energy", net, "--data", "digits", "--samples", 5)
+    assert code == 0
+    assert "simulated before silicon" in text
+    code, text, _ = run(capsys, "energy", net, "--data", "digits", "--samples", 5, "--chip", "loihi2", "--json")
+    result = json.loads(text)
+    assert code == 0
+    assert result["energy"] is None
+    assert result["counts"]["samples"] == 5
+    code, text, _ = run(capsys, "lower", net)
+    assert code == 0
+    assert "hidden1" in text
+    assert json.loads(run(capsys, "lower", net, "--json")[1])
+
+
+def test_data_of_ones_own(capsys, tmp_path, net):
+    np.savez(tmp_path / "own.npz", spikes=np.ones((2, 16, 64), np.uint8), labels=np.array([1, 2]))
+    assert run(capsys, "simulate", net, "--data", tmp_path / "own.npz")[0] == 0
+    np.savez(tmp_path / "bad.npz", spikes=np.ones((2, 16, 64), np.uint8))
+    assert "holds spikes; expected spikes and labels" in refused(
+        capsys, "simulate", net, "--data", tmp_path / "bad.npz"
+    )
+    np.savez(tmp_path / "bad.npz", spikes=np.full((2, 16, 64), 0.5), labels=np.array([1, 2]))
+    assert "spikes are float64" in refused(capsys, "simulate", net, "--data", tmp_path / "bad.npz")
+    np.savez(tmp_path / "bad.npz", spikes=np.array([{}], dtype=object), labels=np.array([1]))
+    assert "is not a readable npz file" in refused(capsys, "simulate", net, "--data", tmp_path / "bad.npz")
+    _file(tmp_path / "bad.npz")
+    assert "is not a readable npz file" in refused(capsys, "simulate", net, "--data", tmp_path / "bad.npz")
+
+
+def test_doctor_tells_what_works(capsys):
+    code, text, _ = run(capsys, "doctor", "--json")
+    found = json.loads(text)
+    assert code == 0
+    assert {row["engine"] for row in found["engines"]} >= {"reference", "torch", "onnx", "lava", "netx"}
+    assert all(row["works"] for row in found["engines"] if row["engine"] in ("reference", "torch", "onnx"))
+    assert "engines:" in run(capsys, "doctor")[1]
+
+
+def test_the_program_itself_ends_without_a_traceback():
+    done = subprocess.run(
+        [sys.executable, "-m", "bitspike", "simulate", "none.safetensors", "--data", "digits"],
+        capture_output=True, text=True, check=False,
+    )  # fmt: skip
+    assert done.returncode == 2
+    assert done.stderr == "bitspike: none.safetensors: no such file\n"

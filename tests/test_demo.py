@@ -1,0 +1,60 @@
+"""The demo, whole: what a newcomer sees first must be true."""
+
+import json
+import os
+import subprocess
+import sys
+
+import pytest
+from lava_support import lava_missing
+
+
+@pytest.fixture(scope="module")
+def demo(tmp_path_factory):
+    """The demo's JSON, from the command, in an empty folder."""
+    folder = tmp_path_factory.mktemp("demo")
+    done = subprocess.run(
+        [sys.executable, "-m", "bitspike", "demo", "--json"],
+        cwd=folder, capture_output=True, text=True, timeout=1200, check=False, env=os.environ | {"COLUMNS": "120"},
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr
+    return folder, json.loads(done.stdout)
+
+
+def test_accuracy(demo):
+    accuracy = demo[1]["accuracy"]
+    assert accuracy["map"] >= 0.97
+    assert 0 <= accuracy["posterior"] <= 1
+
+
+def test_engines_are_equal_on_all_that_they_ran(demo):
+    found = {row["engine"]: row for row in demo[1]["engines"]}
+    wanted = {"reference": 360, "torch": 360, "onnx": 360}
+    if not lava_missing():
+        wanted |= {"lava-models": 360, "lava": 20, "netx": 20}
+    assert {name: row["samples"] for name, row in found.items()} == wanted
+    neurons = 256 + 256 + 10
+    for row in found.values():
+        assert row["compared"] == row["samples"] * 16 * neurons * 3
+        assert (row["differing_spikes"], row["differing_currents"], row["differing_membranes"]) == (0, 0, 0)
+
+
+def test_files_lie_in_the_run_folder_and_are_the_network(demo):
+    from bitspike import load
+
+    folder, result = demo
+    assert [row["format"] for row in result["files"]] == ["safetensors", "nir", "onnx", "netx"]
+    networks = [load(folder / row["path"]) for row in result["files"]]
+    assert {network.digest() for network in networks} == {result["network"]["digest"]}
+    assert result["folder"] == "runs/demo"
+    assert {"recipe.toml", "model.safetensors", "metrics.jsonl", "demo.json", "demo.txt"} <= {
+        path.name for path in (folder / "runs" / "demo").iterdir()
+    }
+
+
+def test_operations_and_energy(demo):
+    result = demo[1]
+    assert result["operations"]["synaptic_operations"]["mean"] > 0
+    assert result["energy"]["grade"] == "simulated before silicon"
+    assert result["energy"]["low_nj"] < result["energy"]["nominal_nj"] < result["energy"]["high_nj"]
+    assert result["energy"]["not_included"]
