@@ -13,6 +13,8 @@ import numpy as np
 from bitspike.convert.collapse import Committee, TrainedModel, collapse
 from bitspike.convert.formats import export, load
 from bitspike.convert.network import IntegerNetwork
+from bitspike.convert.ranges import check_range
+from bitspike.convert.rules import check
 from bitspike.errors import FileError, UsageError
 from bitspike.files import existing_file
 from bitspike.samples import SpikeData
@@ -79,6 +81,7 @@ def lower(network: IntegerNetwork, *, chip: str = "loihi2") -> LavaProgram:
     """Retime `network`, check its ranges, and write it in the registers of `chip`, exactly or not at all."""
     if chip != "loihi2":
         raise UsageError(f"chip {chip!r}; expected loihi2")
+    check_range(check(network))
     return _lower(network)
 
 

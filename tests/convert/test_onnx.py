@@ -58,7 +58,7 @@ def refused(path):
     message = str(caught.value)
     assert message.startswith(f"{path}: ")
     assert "\n" not in message
-    assert len(message) < len(str(path)) + 400
+    assert len(message) < len(str(path)) + 1000
     return message.removeprefix(f"{path}: ")
 
 

@@ -113,7 +113,7 @@ def test_questions_that_make_no_sense_are_refused():
 
 
 def test_an_engine_that_is_not_installed_says_how_to_get_it(monkeypatch):
-    absent = Engine(name="absent", summary="", module="none", needs=("no_such_package",), install="pip install it")
+    absent = Engine(name="absent", summary="", module="none", needs=("no_such.package",), install="pip install it")
     monkeypatch.setitem(ENGINES, "absent", absent)
     with pytest.raises(MissingDependencyError, match="engine absent is not installed; run: pip install it"):
         simulate(NETWORK, data_for(NETWORK), engine_name="absent")

@@ -36,7 +36,10 @@ class Engine:
     @property
     def available(self) -> bool:
         """Whether what it needs is installed (found, not imported)."""
-        return all(find_spec(name) is not None for name in self.needs)
+        try:
+            return all(find_spec(name) is not None for name in self.needs)
+        except ModuleNotFoundError:  # a package on the way to the name is missing
+            return False
 
     def load(self) -> Callable[..., Record]:
         """Import the engine and return its `run`."""
