@@ -11,9 +11,21 @@ from typing import Literal
 import numpy as np
 import numpy.typing as npt
 
+from bitspike.convert.connections import Connection, Conv2d, Dense, Identity, SumPool2d
 from bitspike.convert.value import Value, make_integers, make_shape, read_only
-from bitspike.convert.weights import Weights
 from bitspike.errors import UsageError
+
+__all__ = [
+    "Connection",
+    "Conv2d",
+    "Dense",
+    "Identity",
+    "Input",
+    "IntegerNetwork",
+    "Population",
+    "Readout",
+    "SumPool2d",
+]
 
 Reset = Literal["zero", "subtract"]
 ReadoutKind = Literal["spike_count", "membrane_sum", "membrane_last"]
@@ -94,36 +106,6 @@ class Population(Value):
 
 
 @dataclass(frozen=True, kw_only=True, slots=True, eq=False)
-class Dense(Value):
-    """All-to-all synapses.
-
-    Attributes:
-        source, target: names of populations (or of the input).
-        weights: shape (targets, sources).
-        exponent: 0..7; a synapse adds ``weight << exponent`` to the target's input for each spike.
-        delay: steps from a spike to its arrival; 0 is within the same step.
-    """
-
-    source: str
-    target: str
-    weights: Weights
-    exponent: int = 0
-    delay: int = 0
-
-    def __post_init__(self) -> None:
-        make_integers(self, f"connection {self.name}", "exponent", "delay")
-
-    @property
-    def name(self) -> str:
-        """``source -> target``."""
-        return f"{self.source} -> {self.target}"
-
-    def effective(self) -> npt.NDArray[np.int64]:
-        """``weight << exponent``, shape (targets, sources)."""
-        return self.weights.matrix() << self.exponent
-
-
-@dataclass(frozen=True, kw_only=True, slots=True, eq=False)
 class Readout(Value):
     """How classes are read off: spike counts of a population, or its membrane summed over the window or at its end."""
 
@@ -140,7 +122,7 @@ class IntegerNetwork(Value):
         steps: length of the window of one sample, in algorithmic steps.
         input: where spikes enter.
         populations: in the order in which a step computes them.
-        connections: dense synapses between them.
+        connections: between them; see :mod:`bitspike.convert.connections`.
         readout: how a class is read off.
         collapse: how the bits were chosen from a posterior: ``map``, ``sample(3)``, or empty where nobody said.
     """
@@ -149,7 +131,7 @@ class IntegerNetwork(Value):
     steps: int
     input: Input
     populations: tuple[Population, ...]
-    connections: tuple[Dense, ...]
+    connections: tuple[Connection, ...]
     readout: Readout
     collapse: str = ""
 
@@ -163,11 +145,11 @@ class IntegerNetwork(Value):
                 return population
         raise UsageError(f"no population {name!r}; there are {', '.join(p.name for p in self.populations)}")
 
-    def incoming(self, name: str) -> tuple[Dense, ...]:
+    def incoming(self, name: str) -> tuple[Connection, ...]:
         """The connections that end in population `name`, in the network's order."""
         return tuple(c for c in self.connections if c.target == name)
 
-    def outgoing(self, name: str) -> tuple[Dense, ...]:
+    def outgoing(self, name: str) -> tuple[Connection, ...]:
         """The connections that begin in population (or input) `name`."""
         return tuple(c for c in self.connections if c.source == name)
 

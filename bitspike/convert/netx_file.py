@@ -36,6 +36,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from bitspike.convert.dense_only import dense_connections
 from bitspike.convert.description import Arrays, description_text, network_from
 from bitspike.convert.hdf5_file import datasets, in_one_line
 from bitspike.convert.network import STATE_SHIFT, IntegerNetwork, Population
@@ -63,7 +64,7 @@ def contents(network: IntegerNetwork) -> Arrays:
             subtraction; a bias that is no whole number of weight units in -4096..4095; weights that lava-dl's loader
             would change (:mod:`bitspike.convert.netx_weights`).
     """
-    check(network)
+    dense = {c.target: c for c in dense_connections(check(network), "the NetX writer")}
     last = network.populations[-1].name
     if network.readout.population != last:
         raise UnsupportedError(f"readout {network.readout.population}; NetX reads the last layer, {last}")
@@ -71,7 +72,7 @@ def contents(network: IntegerNetwork) -> Arrays:
     source = network.input.name
     for index, p in enumerate(network.populations, start=1):
         refuse(network, p, source)
-        weights = network.incoming(p.name)[0].effective()
+        weights = dense[p.name].effective()
         layer = f"layer/{index}"
         entries |= {
             f"{layer}/type": _text("dense"),
@@ -120,7 +121,9 @@ def refuse(network: IntegerNetwork, p: Population, source: str) -> None:
             f"{where}: a bias in parts of a weight unit, or too large; NetX has only the bias exponent 6: "
             "expected multiples of 64 with mantissas in -4096..4095"
         )
-    refuse_changed(incoming[0].name, incoming[0].effective())
+    for c in dense_connections(network, "the NetX writer"):
+        if c.target == p.name:
+            refuse_changed(c.name, c.effective())
 
 
 def write(network: IntegerNetwork, path: str | os.PathLike[str]) -> None:

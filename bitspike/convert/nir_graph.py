@@ -37,6 +37,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import numpy.typing as npt
 
+from bitspike.convert.dense_only import dense_connections
 from bitspike.convert.network import DECAY_ONE, STATE_SHIFT, Dense, IntegerNetwork, Population
 from bitspike.errors import UnsupportedError, UsageError
 
@@ -62,13 +63,14 @@ def nodes_and_edges(network: IntegerNetwork, dt: float) -> tuple[dict[str, "nir.
 
     if not (isfinite(dt) and DT_RANGE[0] <= dt <= DT_RANGE[1]):
         raise UsageError(f"dt {dt}; expected {DT_RANGE[0]}..{DT_RANGE[1]} seconds")
+    dense = dense_connections(network, "the NIR writer")
     refuse(network)
     nodes: dict[str, Any] = {network.input.name: nir.Input(np.array([network.input.size]))}
     nodes |= {p.name: _neurons(network, p, dt) for p in network.populations}
     edges: list[tuple[str, str]] = []
     biased: set[str] = set()
     endpoints = [(c.source, c.target, c.delay) for c in network.connections]
-    for c, name in zip(network.connections, connection_names(nodes, endpoints), strict=True):
+    for c, name in zip(dense, connection_names(nodes, endpoints), strict=True):
         path = [c.source, name, c.target]
         if c.delay:
             path.insert(1, f"{name}_delay")

@@ -74,7 +74,7 @@ def write(network: IntegerNetwork, path: str | os.PathLike[str], form: Form = "s
     import onnx
 
     check_range(check(network))
-    _refuse_large(network, sum(rows * columns for rows, columns in (c.weights.shape for c in network.connections)))
+    _refuse_large(network, sum(rows * columns for rows, columns in (c.shape for c in network.connections)))
     model = build(network, form)
     _refuse_large(network, model.ByteSize())
     try:

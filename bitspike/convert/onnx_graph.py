@@ -55,6 +55,7 @@ def build(network: IntegerNetwork, form: Form = "scan") -> "ModelProto":
 
     Raises:
         UsageError: for an unknown form.
+        UnsupportedError: for a connection that is not dense and feed-forward.
     """
     from onnx import helper
 

@@ -2,6 +2,7 @@
 
 from typing import NamedTuple
 
+from bitspike.convert.dense_only import dense_connections
 from bitspike.convert.network import DECAY_ONE, STATE_SHIFT, Dense, IntegerNetwork, Population
 from bitspike.convert.onnx_nodes import Nodes, Shape
 
@@ -40,8 +41,9 @@ def body(network: IntegerNetwork, prefix: str) -> Nodes:
     nodes.constant("zero", 0, "int32")
     nodes.constant("decay_one", DECAY_ONE, "int64")
     fired = {network.input.name: f"{prefix}spikes"}
+    dense = dense_connections(network, "the ONNX writer")
     for p in network.populations:
-        currents = [_connection(nodes, c, fired[c.source]) for c in network.incoming(p.name)]
+        currents = [_connection(nodes, c, fired[c.source]) for c in dense if c.target == p.name]
         fired[p.name] = _population(nodes, p, currents)
     for source, depth in _depths(network).items():
         _remember(nodes, source, depth, fired[source])

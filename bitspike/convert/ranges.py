@@ -86,9 +86,8 @@ def _advice(quantity: str) -> str:
 def _population_bounds(network: IntegerNetwork, p: Population, length: int) -> Bounds:
     low, high = np.zeros(p.size, np.int64), np.zeros(p.size, np.int64)
     for connection in network.incoming(p.name):
-        weights = connection.effective()
-        low += np.minimum(weights, 0).sum(axis=1)
-        high += np.maximum(weights, 0).sum(axis=1)
+        least, most = connection.bounds()
+        low, high = low + least, high + most
     u_low = v_low = u_high = v_high = np.zeros(p.size, np.int64)
     carried_low, carried_high = v_low, v_high
     settled = None

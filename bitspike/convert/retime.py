@@ -2,8 +2,9 @@
 
 Rules:
 
-1. The latency of a population is the longest of ``latency(source) + max(0, 1 - delay)`` over its connections,
-   and of 0; the input has latency 0.
+1. The latency of a population is the largest of ``latency(source) + 1 - delay`` over its connections, and of 0; the
+   input has latency 0. A loop needs at least as many steps of delay as it has connections; one that has fewer is
+   refused.
 2. A connection's delay becomes ``latency(target) - latency(source) + delay``, which is 1 or more, so that branches of
    different depth meet in the same step.
 3. A population's `start` becomes its latency: its state is cleared when its first input arrives, so that a bias has
@@ -39,10 +40,7 @@ def retime(network: IntegerNetwork) -> IntegerNetwork:
             f"network {network.name}: some populations have a start, yet a connection has delay 0; "
             "expected a trained network (no start) or one in chip time (no delay 0)"
         )
-    latency = {network.input.name: 0}
-    for p in network.populations:
-        arrivals = (latency[c.source] + max(0, 1 - c.delay) for c in network.incoming(p.name))
-        latency[p.name] = max(arrivals, default=0)
+    latency = _latencies(network)
     _refuse_early_spikes(network, latency)
     connections = tuple(replace(c, delay=latency[c.target] - latency[c.source] + c.delay) for c in network.connections)
     for c in connections:
@@ -50,6 +48,22 @@ def retime(network: IntegerNetwork) -> IntegerNetwork:
             raise UnsupportedError(f"connection {c.name}: needs a delay of {c.delay} steps; the chip has {MAX_DELAY}")
     populations = tuple(replace(p, start=latency[p.name]) for p in network.populations)
     return check(replace(network, populations=populations, connections=connections))
+
+
+def _latencies(network: IntegerNetwork) -> dict[str, int]:
+    """Rule 1, by relaxation: without a loop that is too fast, nothing moves after as many rounds as populations."""
+    latency = {network.input.name: 0, **{p.name: 0 for p in network.populations}}
+    for _ in range(len(network.populations) + 1):
+        late = [c for c in network.connections if latency[c.source] + 1 - c.delay > latency[c.target]]
+        if not late:
+            return latency
+        for p in network.populations:
+            arrivals = (latency[c.source] + 1 - c.delay for c in network.incoming(p.name))
+            latency[p.name] = max(latency[p.name], *arrivals, 0) if network.incoming(p.name) else 0
+    raise UnsupportedError(
+        f"connection {late[0].name}: part of a loop with fewer steps of delay than connections; "
+        "on a chip every connection takes a step"
+    )
 
 
 def in_chip_time(network: IntegerNetwork) -> bool:

@@ -3,11 +3,13 @@
 Passes, readers and engines rely on them; :func:`check` is called after each pass and on everything that is read.
 """
 
+import math
 import re
 from collections import Counter
 from collections.abc import Iterator
 
-from bitspike.convert.network import DECAY_ONE, VTH_MAX, Dense, IntegerNetwork, Population
+from bitspike.convert.connections import Connection, Dense, Identity, Windowed
+from bitspike.convert.network import DECAY_ONE, VTH_MAX, IntegerNetwork, Population
 from bitspike.errors import NetworkError
 
 #: Names become group names, tensor names and file names, so they are plain.
@@ -87,33 +89,58 @@ def _population(p: Population) -> Iterator[str]:
 
 
 def _connections(network: IntegerNetwork) -> Iterator[str]:
-    sizes = {network.input.name: network.input.size, **{p.name: p.size for p in network.populations}}
-    position = {name: index for index, name in enumerate(sizes)}
+    shapes = {network.input.name: network.input.shape, **{p.name: p.shape for p in network.populations}}
+    position = {name: index for index, name in enumerate(shapes)}
     pairs = Counter((c.source, c.target, c.delay) for c in network.connections)
     for c in network.connections:
-        missing = [end for end in (c.source, c.target) if end not in sizes]
+        missing = [end for end in (c.source, c.target) if end not in shapes]
         for end in missing:
             yield f"connection {c.name}: no population {end!r}"
         if missing:
             continue
         if c.target == network.input.name:
             yield f"connection {c.name}: the input cannot be a target"
-        elif position[c.source] >= position[c.target]:
-            yield f"connection {c.name}: {c.target} is computed before {c.source}; expected feed-forward order"
-        yield from _dense(c, sizes)
+        elif position[c.source] >= position[c.target] and c.delay < 1:
+            yield (
+                f"connection {c.name}: delay 0, and {c.target} is computed before {c.source}; "
+                "expected feed-forward order, or a delay of 1 or more"
+            )
+        yield from _connection(c, shapes)
     for (source, target, delay), count in pairs.items():
         if count > 1:
             yield f"connection {source} -> {target}: {count} of delay {delay}; expected one"
 
 
-def _dense(c: Dense, sizes: dict[str, int]) -> Iterator[str]:
-    expected = (sizes[c.target], sizes[c.source])
-    if c.weights.shape != expected:
-        yield f"connection {c.name}: weights of shape {c.weights.shape}; expected {expected} (targets, sources)"
+def _connection(c: Connection, shapes: dict[str, tuple[int, ...]]) -> Iterator[str]:
+    where = f"connection {c.name}"
     if c.exponent not in EXPONENTS:
-        yield f"connection {c.name}: exponent {c.exponent}; expected 0..7"
+        yield f"{where}: exponent {c.exponent}; expected 0..7"
     if not 0 <= c.delay <= MAX_DELAY:
-        yield f"connection {c.name}: delay {c.delay}; expected 0..{MAX_DELAY}"
+        yield f"{where}: delay {c.delay}; expected 0..{MAX_DELAY}"
+    sizes = tuple(math.prod(shapes[end]) for end in (c.target, c.source))
+    if isinstance(c, Dense) and c.weights.shape != sizes:
+        yield f"{where}: weights of shape {c.weights.shape}; expected {sizes} (targets, sources)"
+    if isinstance(c, Identity):
+        if (c.size, c.size) != sizes:
+            yield f"{where}: a size of {c.size}; expected {sizes} (targets, sources)"
+        if not -256 <= c.weight <= 255:
+            yield f"{where}: weight {c.weight}; expected -256..255"
+    if isinstance(c, Windowed):
+        yield from _window(c, shapes)
+
+
+def _window(c: Windowed, shapes: dict[str, tuple[int, ...]]) -> Iterator[str]:
+    where = f"connection {c.name}"
+    extents = (*c.source_shape, *c.window, *c.stride, *c.dilation)
+    if min(extents) < 1 or min(c.padding) < 0 or max((*extents, *c.padding)) > MAX_NEURONS:
+        yield f"{where}: extents, window, stride and dilation 1 or more, and padding 0 or more, were expected"
+        return
+    if shapes[c.source] != c.source_shape:
+        yield f"{where}: it reads shape {c.source_shape}; {c.source} has {shapes[c.source]}"
+    if min(c.target_shape) < 1:
+        yield f"{where}: the window does not fit into shape {c.source_shape}"
+    elif shapes[c.target] != c.target_shape:
+        yield f"{where}: it gives shape {c.target_shape}; {c.target} has {shapes[c.target]}"
 
 
 def _readout(network: IntegerNetwork) -> Iterator[str]:

@@ -2,7 +2,7 @@
 
 import math
 
-from bitspike.convert.network import Dense, IntegerNetwork, Population
+from bitspike.convert.network import Connection, IntegerNetwork, Population
 
 
 def text_form(network: IntegerNetwork) -> str:
@@ -18,7 +18,7 @@ def text_form(network: IntegerNetwork) -> str:
         f"input   {network.input.name} shape={_shape(network.input.shape)}",
     ]
     for population in network.populations:
-        lines += [_dense(connection) for connection in network.incoming(population.name)]
+        lines += [_connection(connection) for connection in network.incoming(population.name)]
         lines.append(_population(population))
     lines.append(f"readout {network.readout.population} {network.readout.kind}")
     return "\n".join(lines)
@@ -28,11 +28,11 @@ def _shape(shape: tuple[int, ...]) -> str:
     return "x".join(map(str, shape))
 
 
-def _dense(connection: Dense) -> str:
-    rows, columns = connection.weights.shape
+def _connection(connection: Connection) -> str:
+    said, mark, digest = connection.describe().partition(" #")
     return (
-        f"dense   {connection.source} -> {connection.target} {rows}x{columns} {connection.weights.describe()} "
-        f"exponent={connection.exponent} delay={connection.delay} #{connection.weights.digest()[:8]}"
+        f"{connection.kind:<7} {connection.source} -> {connection.target} {said} "
+        f"exponent={connection.exponent} delay={connection.delay}{mark}{digest}"
     )
 
 

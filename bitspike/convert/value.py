@@ -61,13 +61,20 @@ def make_integers(value: Value, where: str, *names: str) -> None:
             raise UsageError(f"{where}: {name} {found!r}; expected an integer") from None
 
 
-def make_shape(value: Value, where: str) -> None:
-    """Turn the field `shape` of a frozen value, still under construction, into a tuple of plain integers."""
-    found = getattr(value, "shape")  # noqa: B009
+def make_shape(value: Value, where: str, name: str = "shape") -> None:
+    """Turn a field of a frozen value, still under construction, into a tuple of plain integers."""
+    found = getattr(value, name)
     try:
-        object.__setattr__(value, "shape", tuple(index(extent) for extent in found))
+        object.__setattr__(value, name, tuple(index(extent) for extent in found))
     except TypeError:
-        raise UsageError(f"{where}: shape {found!r}; expected integers") from None
+        raise UsageError(f"{where}: {name} {found!r}; expected integers") from None
+
+
+def make_pair(value: Value, where: str, name: str, length: int = 2) -> None:
+    """Turn a field into a tuple of `length` plain integers."""
+    make_shape(value, where, name)
+    if len(getattr(value, name)) != length:
+        raise UsageError(f"{where}: {name} {getattr(value, name)}; expected {length} integers")
 
 
 def _same(left: object, right: object) -> bool:

@@ -93,7 +93,7 @@ def count(network: IntegerNetwork, record: Record) -> Counts:
     for p in network.populations:
         trace = record.traces[p.name]
         active = (trace.u != 0) | (trace.v != 0) | (trace.spikes != 0)
-        operations = [sent[c.source] * p.size for c in network.incoming(p.name)]
+        operations = [_per_neuron(network, record, c.source) @ c.fan_out() for c in network.incoming(p.name)]
         populations.append(
             PopulationCounts(
                 population=p.name,
@@ -114,6 +114,12 @@ def count(network: IntegerNetwork, record: Record) -> Counts:
         messages=messages,
         populations=tuple(populations),
     )
+
+
+def _per_neuron(network: IntegerNetwork, record: Record, source: str) -> npt.NDArray[np.int64]:
+    """Spikes of each neuron of `source` over the window, (samples, neurons)."""
+    spikes = record.inputs if source == network.input.name else record.traces[source].spikes
+    return spikes.sum(axis=1, dtype=np.int64)
 
 
 def _spikes(spikes: npt.NDArray[np.uint8]) -> PerSample:

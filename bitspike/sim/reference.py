@@ -51,15 +51,15 @@ def run_reference(network: IntegerNetwork, spikes: npt.NDArray[np.uint8], *, ove
         shape = (samples, total, p.size)
         fired[p.name] = np.zeros(shape, np.int64)
         history[p.name] = np.zeros(shape, np.int64), np.zeros(shape, np.int64)
-    matrices = [c.effective().T for c in network.connections]
+    incoming = {p.name: network.incoming(p.name) for p in network.populations}
     state = {p.name: (np.zeros((samples, p.size), np.int64),) * 2 for p in network.populations}
 
     for t in range(total):
         for p in network.populations:
             a = np.zeros((samples, p.size), dtype=np.int64)
-            for c, matrix in zip(network.connections, matrices, strict=True):
-                if c.target == p.name and t >= c.delay:
-                    a = a + fired[c.source][:, t - c.delay] @ matrix
+            for c in incoming[p.name]:
+                if t >= c.delay:
+                    a = a + c.deliver(fired[c.source][:, t - c.delay])
             u, v = state[p.name]
             if t == p.start:
                 u, v = np.zeros_like(u), np.zeros_like(v)

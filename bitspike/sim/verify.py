@@ -287,8 +287,7 @@ def _inputs(
             continue
         is_input = connection.source == network.input.name
         spikes = record.inputs if is_input else record.traces[connection.source].spikes
-        weights = connection.effective()[neuron]
-        found += [
-            (connection.source, int(i), int(weights[i])) for i in np.flatnonzero(spikes[sample, sent]) if weights[i]
-        ]
+        sources, weights = connection.inputs_of(neuron)
+        fired = spikes[sample, sent][sources].astype(bool) & (weights != 0)
+        found += [(connection.source, int(i), int(w)) for i, w in zip(sources[fired], weights[fired], strict=True)]
     return found

@@ -96,7 +96,10 @@ def test_every_fault_is_reported_at_once():
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        ({"source": "output", "target": "hidden1"}, "hidden1 is computed before output; expected feed-forward order"),
+        (
+            {"source": "output", "target": "hidden1"},
+            "delay 0, and hidden1 is computed before output; expected feed-forward order, or a delay",
+        ),
         ({"source": "hidden1", "target": "input"}, "the input cannot be a target"),
         ({"exponent": 8}, "exponent 8; expected 0..7"),
         ({"delay": 63}, "delay 63; expected 0..62"),

@@ -131,7 +131,7 @@ def test_round_trip(tmp_path, seed):
 LAYOUT = """\
 bitspike/digest |S64 ()
 bitspike/format |S13 ()
-bitspike/network |S534 ()
+bitspike/network |S564 ()
 bitspike/sha256 |S251 ()
 bitspike/version |S1 ()
 layer/0/shape int64 (1,)

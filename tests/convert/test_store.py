@@ -58,7 +58,7 @@ def test_the_file_is_what_the_format_says(tmp_path):
         "start": 2,
     }  # fmt: skip
     assert description["connections"][4] == {
-        "source": "input", "target": "hidden2", "kind": "01", "columns": 12, "exponent": 2, "delay": 1,
+        "type": "dense", "source": "input", "target": "hidden2", "kind": "01", "columns": 12, "exponent": 2, "delay": 1,
     }  # fmt: skip
 
 
@@ -95,7 +95,7 @@ def test_truncated_files_are_refused_at_every_length(tmp_path):
         (lambda d, a: d["populations"][0].update(shape="9"), "shape is '9'; expected a list of integers"),
         (lambda d, a: d["connections"][0].update(kind="ternary"), "kind 'ternary'; expected pm1, 01, int"),
         (lambda d, a: d["connections"][0].update(columns=99), "expected (rows, 2) for 99 columns"),
-        (lambda d, a: d["connections"].append({}), "connection 2: keys"),
+        (lambda d, a: d["connections"].append({}), "connection 2: type None; expected one of dense, conv"),
         (lambda d, a: d.update(connections={}), "connections is dict; expected a list"),
         (lambda d, a: d["readout"].update(kind="mean"), "readout 'mean'; expected"),
         (lambda d, a: a.pop("hidden1.bias"), "no entry 'hidden1.bias'"),

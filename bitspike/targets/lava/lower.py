@@ -16,6 +16,7 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
+from bitspike.convert.dense_only import dense_connections
 from bitspike.convert.network import IntegerNetwork, Population
 from bitspike.convert.retime import retime
 from bitspike.convert.rules import check
@@ -127,7 +128,8 @@ def lower(network: IntegerNetwork) -> LavaProgram:
         input_size=chip.input.size,
         neurons=tuple(_neurons(p) for p in chip.populations),
         connections=tuple(
-            Connection(source=c.source, target=c.target, synapses=encode(c), delay=c.delay) for c in chip.connections
+            Connection(source=c.source, target=c.target, synapses=encode(c), delay=c.delay)
+            for c in dense_connections(chip, "the lowering to Lava")
         ),
         streams=all(c.delay == latency[c.target] - latency[c.source] for c in chip.connections),
     )
