@@ -15,8 +15,7 @@ from bitspike.convert.formats import export, load
 from bitspike.convert.network import IntegerNetwork
 from bitspike.convert.ranges import check_range
 from bitspike.convert.rules import check
-from bitspike.errors import FileError, UsageError
-from bitspike.files import existing_file
+from bitspike.errors import UsageError
 from bitspike.samples import SpikeData
 from bitspike.sim import energy as _energy
 from bitspike.sim import verify as _verify
@@ -28,20 +27,31 @@ from bitspike.targets.lava.lower import lower as _lower
 __all__ = ["Committee", "collapse", "energy", "export", "load", "load_data", "lower", "simulate", "verify"]
 
 
-def load_data(name: str | os.PathLike[str], *, part: str = "test", steps: int = 16, seed: int = 0) -> SpikeData:
+def load_data(
+    name: str | os.PathLike[str], *, part: str = "test", steps: int = 16, seed: int = 0, **options: Any
+) -> SpikeData:
     """Encoded samples by name.
 
     Args:
-        name: ``digits``, or the path of an ``.npz`` with ``spikes`` (samples, steps, neurons) of 0 and 1, and `labels`.
-        part: ``train``, ``validation``, ``test`` or ``all``; an ``.npz`` has no parts.
-        steps: window of a sample; an ``.npz`` brings its own.
-        seed: of the encoder.
+        name: a data set as in a recipe (``digits``, ``mnist:DIR``, ``events:FILE.npz``; :mod:`bitspike.train.data` has
+            them all), or the path of an ``.npz`` in one of the forms of ``events``, or that of a recipe, ``.toml``,
+            whose data are meant.
+        part: ``train``, ``validation``, ``test`` or ``all``; the path of an ``.npz`` means all of it.
+        steps: window of a sample; an ``.npz`` of dense spikes and a recipe bring their own.
+        seed: of the encoder; a recipe brings its own.
+        options: of the encoder, see :class:`bitspike.train.encoders.Encoding`; a recipe brings its own.
     """
-    if str(name).endswith(".npz"):
-        return _events(Path(name))
-    from bitspike.train.data import load_data as load_named
+    from bitspike.train import data
 
-    return load_named(str(name), part=part, steps=steps, seed=seed)
+    text = str(name)
+    if text.partition(":")[0] not in data.FAMILIES:
+        if text.endswith(".npz"):
+            return _npz(Path(name), steps=steps, seed=seed, options=options)
+        if text.endswith(".toml"):
+            from bitspike.train.recipe import load_recipe
+
+            return load_recipe(name).data.load(part)
+    return data.load_data(text, part=part, steps=steps, seed=seed, **options)
 
 
 def simulate(network: IntegerNetwork, *, data: SpikeData | str, engine: str = "reference", **options: Any) -> Record:
@@ -89,18 +99,12 @@ def _data(data: SpikeData | str, network: IntegerNetwork) -> SpikeData:
     return data if isinstance(data, SpikeData) else load_data(data, steps=network.steps)
 
 
-def _events(path: Path) -> SpikeData:
-    found = existing_file(path)
-    try:
-        with np.load(found, allow_pickle=False) as arrays:
-            if "spikes" not in arrays or "labels" not in arrays:
-                raise FileError(path, f"holds {', '.join(arrays.files) or 'nothing'}; expected spikes and labels")
-            spikes, labels = arrays["spikes"], arrays["labels"]
-    except (OSError, ValueError, EOFError, KeyError) as error:
-        raise FileError(path, f"is not a readable npz file ({str(error).splitlines()[0]})") from None
-    if spikes.dtype.kind not in "biu" or labels.dtype.kind not in "iu":
-        raise FileError(path, f"spikes are {spikes.dtype}, labels {labels.dtype}; expected integers")
-    try:
-        return SpikeData(name=path.name, spikes=spikes, labels=labels)
-    except UsageError as error:
-        raise FileError(path, str(error)) from None
+def _npz(path: Path, *, steps: int, seed: int, options: dict[str, Any]) -> SpikeData:
+    from bitspike.train.data import load_data as load_named
+    from bitspike.train.datasets.events import dense
+    from bitspike.train.datasets.npz import headers
+
+    if "t" in headers(path):
+        return load_named(f"events:{path}", part="all", steps=steps, seed=seed, **options)
+    spikes, labels, shape = dense(path)
+    return SpikeData(name=path.name, spikes=spikes.astype(np.uint8), labels=labels, shape=shape)

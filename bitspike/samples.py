@@ -1,6 +1,7 @@
 """Input spikes with labels: the value that training, engines and reports pass to each other."""
 
 import hashlib
+import math
 from dataclasses import dataclass
 
 import numpy as np
@@ -18,12 +19,14 @@ class SpikeData:
         spikes: 0 or 1, shape (samples, steps, neurons), uint8, read-only.
         labels: class of each sample, shape (samples,), int64, read-only.
         seed: the seed of the encoder; with the same seed the same samples give the same spikes, bit for bit.
+        shape: of the neurons before they were flattened in C order, such as (2, 34, 34); flat by default.
     """
 
     name: str
     spikes: npt.NDArray[np.uint8]
     labels: npt.NDArray[np.int64]
     seed: int = 0
+    shape: tuple[int, ...] = ()
 
     def __post_init__(self) -> None:
         spikes = np.ascontiguousarray(self.spikes, dtype=np.uint8)
@@ -35,8 +38,12 @@ class SpikeData:
             )
         if spikes.size and (np.asarray(self.spikes).min() < 0 or np.asarray(self.spikes).max() > 1):
             raise UsageError(f"data {self.name}: spikes hold {int(spikes.max())}; expected 0 or 1")
+        shape = tuple(map(int, self.shape)) or spikes.shape[2:]
+        if math.prod(shape) != spikes.shape[2] or min(shape) < 0:
+            raise UsageError(f"data {self.name}: shape {shape}; expected that of {spikes.shape[2]} neurons")
         for array in (spikes, labels):
             array.flags.writeable = False
+        object.__setattr__(self, "shape", shape)
         object.__setattr__(self, "spikes", spikes)
         object.__setattr__(self, "labels", labels)
 
@@ -52,10 +59,16 @@ class SpikeData:
         """The first `samples` samples; all of them where there are fewer."""
         if samples < 1:
             raise UsageError(f"samples: {samples}; expected 1 or more")
-        return SpikeData(name=self.name, spikes=self.spikes[:samples], labels=self.labels[:samples], seed=self.seed)
+        return SpikeData(
+            name=self.name,
+            spikes=self.spikes[:samples],
+            labels=self.labels[:samples],
+            seed=self.seed,
+            shape=self.shape,
+        )
 
     def digest(self) -> str:
-        """SHA-256 of shape, spikes and labels, in hexadecimal."""
+        """SHA-256 of the shape of the spikes, the spikes and the labels, in hexadecimal."""
         state = hashlib.sha256(repr(self.spikes.shape).encode())
         state.update(np.packbits(self.spikes).tobytes())
         state.update(self.labels.tobytes())

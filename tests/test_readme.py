@@ -32,7 +32,8 @@ def run(command, folder):
 
 
 def blocks(fence):
-    return re.findall(rf"^```{fence}\n(.*?)^```", README, re.MULTILINE | re.DOTALL)
+    found = re.findall(r"^```(\w*)\n(.*?)^```$", README, re.MULTILINE | re.DOTALL)
+    return [text for opened, text in found if opened == fence]
 
 
 def commands():
@@ -72,5 +73,5 @@ def test_links_lead_somewhere():
 def test_every_command_is_shown():
     from bitspike.cli.commands import app
 
-    names = {command.name for command in app.registered_commands} - {"demo"}
+    names = {command.name for command in (*app.registered_commands, *app.registered_groups)} - {"demo"}
     assert names == {line.split()[1] for line in commands()}

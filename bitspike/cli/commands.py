@@ -5,7 +5,7 @@ from typing import Annotated
 import typer
 
 from bitspike import __version__
-from bitspike.cli import networks, proof, work
+from bitspike.cli import bench, networks, proof, work
 
 app = typer.Typer(
     name="bitspike",
@@ -41,3 +41,4 @@ app.command("lower")(networks.lower)
 app.command("simulate")(proof.simulate)
 app.command("verify")(proof.verify)
 app.command("energy")(proof.energy)
+app.add_typer(bench.app, name="bench")

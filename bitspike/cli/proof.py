@@ -11,7 +11,14 @@ from bitspike.convert.network import IntegerNetwork
 from bitspike.errors import UsageError
 from bitspike.samples import SpikeData
 
-Data = Annotated[str, typer.Option("--data", help="digits, or an .npz with spikes (samples, steps, neurons), labels.")]
+Data = Annotated[
+    str,
+    typer.Option(
+        "--data",
+        help="As a recipe names it: digits, mnist:DIR, fashion:DIR, cifar10:DIR, nmnist:DIR, dvsgesture:DIR, shd:DIR, "
+        "ssc:DIR, braille:FILE, fsdd:DIR, events:FILE.npz; or an .npz of spikes and labels; or a recipe.toml.",
+    ),
+]
 Part = Annotated[str, typer.Option("--part", help="train, validation, test or all.")]
 Seed = Annotated[int, typer.Option("--seed", help="Seed of the encoder.")]
 Samples = Annotated[int | None, typer.Option("--samples", help="Only the first so many samples.")]

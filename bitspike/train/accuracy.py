@@ -6,6 +6,7 @@ import torch
 
 from bitspike.samples import SpikeData
 from bitspike.train.encode import Stream, words
+from bitspike.train.estimators import IWST
 from bitspike.train.loop import time_first
 from bitspike.train.model import SpikingNetwork
 
@@ -35,7 +36,7 @@ def noisy_logits(
     """Return the logits of one pass with posterior noise, shape (samples, classes)."""
     generator = torch.Generator().manual_seed(int(words(seed, Stream.NOISE, 0, 1)[0] >> np.uint64(1)))
     with torch.no_grad():
-        logits, _ = model.noisy(time_first(spikes), generator, alpha="p", floor=floor)
+        logits, _ = model.noisy(time_first(spikes), generator, estimator=IWST(), floor=floor)
     found: npt.NDArray[np.float32] = logits.numpy()
     return found
 

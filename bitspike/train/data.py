@@ -1,125 +1,112 @@
-"""Data sets as spikes. This module does not import torch.
+"""Data sets as spikes, by the name that a recipe and a command give them. This module does not import torch.
 
-``digits`` are the 1797 handwritten digits that come with scikit-learn: real images of 8 x 8 pixels, values 0 to 16, the
-test part of the UCI set "Optical Recognition of Handwritten Digits". A pixel of value k spikes in each step with
-probability k / 16, exactly.
+A name is ``digits``, or a family and a place on disk: ``mnist:DIR``. The place is relative to the working directory;
+``~`` is one's home. What a family reads is told in its module in :mod:`bitspike.train.datasets`, parts in
+:class:`bitspike.train.dataset.DataSet`, encoders in :mod:`bitspike.train.encoders`.
 """
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from functools import cache
+from importlib import import_module
 from types import MappingProxyType
+from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 
 from bitspike.errors import UsageError
 from bitspike.samples import SpikeData
-from bitspike.train.encode import Stream, bernoulli_spikes, checked_seed, permutation
+from bitspike.train.dataset import PARTS, DataSet, Samples, check_size
+from bitspike.train.encode import checked_seed
+from bitspike.train.encoders import Encoding, Kind
 
-PARTS = ("train", "validation", "test", "all")
-_SPLIT_SEED = 0
+__all__ = ["FAMILIES", "PARTS", "DataSet", "Encoding", "data_set", "family", "load_data", "load_samples"]
 
-
-@dataclass(frozen=True, eq=False, kw_only=True, slots=True)
-class Samples:
-    """Samples before they become spikes.
-
-    Attributes:
-        intensity: probability of a spike in one step, shape (samples, neurons), read-only.
-        labels: class of each sample, shape (samples,), read-only.
-        indices: index of each sample in the whole data set, shape (samples,), read-only.
-    """
-
-    intensity: npt.NDArray[np.float64]
-    labels: npt.NDArray[np.int64]
-    indices: npt.NDArray[np.intp]
-
-    def __post_init__(self) -> None:
-        for array in (self.intensity, self.labels, self.indices):
-            array.flags.writeable = False
-
-    def __len__(self) -> int:
-        return len(self.labels)
-
-    def take(self, rows: npt.NDArray[np.intp]) -> "Samples":
-        """Return the samples of the given rows, in their order."""
-        return Samples(intensity=self.intensity[rows], labels=self.labels[rows], indices=self.indices[rows])
-
-    def encode(self, *, steps: int, seed: int, stream: int = Stream.SPIKES) -> npt.NDArray[np.uint8]:
-        """Return the spikes of these samples, shape (samples, steps, neurons)."""
-        return bernoulli_spikes(self.intensity, self.indices, steps=steps, seed=seed, stream=stream)
+_HOME = "bitspike.train.datasets"
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class DataSet:
-    """A known data set: its sizes, its split, and the function that reads it whole.
+class Family:
+    """Data sets of one name, known without looking at the disk.
 
-    The split is a fixed permutation of all samples, cut into training, validation and test; no choice is made on it.
+    Attributes:
+        place: what follows the colon in help texts; empty where nothing does.
+        module: in :mod:`bitspike.train.datasets`, imported at the first use.
+        opens: its function of a path that returns the data set.
+        kind: what the samples are.
+        classes: how many there are; None where the files say it.
     """
 
-    inputs: int
-    classes: int
-    sizes: tuple[int, int, int]
-    read: Callable[[], Samples]
+    place: str
+    module: str
+    opens: str
+    kind: Kind
+    classes: int | None
 
-    def rows(self, part: str) -> npt.NDArray[np.intp]:
-        """Return the indices of the samples of `part`; those of ``all`` in the data set's own order."""
-        if part not in PARTS:
-            raise UsageError(f"part: found {part!r}; expected one of {', '.join(PARTS)}")
-        if part == "all":
-            return np.arange(sum(self.sizes))
-        order = permutation(sum(self.sizes), seed=_SPLIT_SEED, stream=Stream.SPLIT)
-        ends = np.cumsum(self.sizes)
-        at = PARTS.index(part)
-        return order[ends[at] - self.sizes[at] : ends[at]]
+    def open(self, path: str) -> DataSet:
+        """Return the data set at `path`."""
+        opener: Callable[..., DataSet] = getattr(import_module(f"{_HOME}.{self.module}"), self.opens)
+        return opener(path) if self.place else opener()
 
 
-@cache
-def _digits() -> Samples:
-    from sklearn.datasets import load_digits
-
-    images = load_digits()
-    return Samples(
-        intensity=np.asarray(images.data, dtype=np.float64) / 16.0,
-        labels=np.asarray(images.target, dtype=np.int64),
-        indices=np.arange(len(images.target)),
-    )
-
-
-DATA_SETS: Mapping[str, DataSet] = MappingProxyType(
-    {"digits": DataSet(inputs=64, classes=10, sizes=(1257, 180, 360), read=_digits)}
+FAMILIES: Mapping[str, Family] = MappingProxyType(
+    {
+        "digits": Family(place="", module="digits", opens="open_digits", kind="stills", classes=10),
+        "mnist": Family(place="DIR", module="idx", opens="open_idx", kind="stills", classes=10),
+        "fashion": Family(place="DIR", module="idx", opens="open_idx", kind="stills", classes=10),
+        "cifar10": Family(place="DIR", module="cifar", opens="open_cifar10", kind="stills", classes=10),
+        "nmnist": Family(place="DIR", module="nmnist", opens="open_nmnist", kind="events", classes=10),
+        "dvsgesture": Family(place="DIR", module="dvsgesture", opens="open_dvsgesture", kind="events", classes=11),
+        "shd": Family(place="DIR", module="shd", opens="open_shd", kind="events", classes=20),
+        "ssc": Family(place="DIR", module="shd", opens="open_ssc", kind="events", classes=35),
+        "braille": Family(place="FILE.npz", module="braille", opens="open_braille", kind="events", classes=None),
+        "fsdd": Family(place="DIR", module="speech", opens="open_fsdd", kind="series", classes=10),
+        "events": Family(place="FILE.npz", module="events", opens="open_events", kind="events", classes=None),
+    }
 )
+KNOWN = ", ".join(f"{name}:{one.place}" if one.place else name for name, one in FAMILIES.items())
+
+
+def family(name: str) -> tuple[Family, str]:
+    """Return the family of a data set's name and the place in it; raise UsageError with what there is otherwise."""
+    known, colon, place = name.partition(":")
+    if known not in FAMILIES or bool(place) != bool(FAMILIES[known].place) or bool(colon) != bool(place):
+        raise UsageError(f"data: found {name!r}; expected one of {KNOWN}")
+    return FAMILIES[known], place
 
 
 def data_set(name: str) -> DataSet:
-    """Return the data set called `name`; raise UsageError with the known names where there is none."""
-    if name not in DATA_SETS:
-        raise UsageError(f"data: found {name!r}; expected one of {', '.join(sorted(DATA_SETS))}")
-    return DATA_SETS[name]
+    """Return the data set called `name`, its samples not yet read."""
+    known, place = family(name)
+    return known.open(place)
 
 
-def load_samples(name: str, part: str) -> Samples:
+def load_samples(name: str, part: str, encoding: Encoding | None = None) -> Samples:
     """Return one part of a data set before it becomes spikes."""
+    wanted = encoding or Encoding()
     known = data_set(name)
-    return known.read().take(known.rows(part))
+    wanted.encoder_for(known.kind)
+    return known.read(known.rows(part), wanted)
 
 
-def load_data(name: str, *, part: str = "test", steps: int = 16, seed: int = 0) -> SpikeData:
+def load_data(name: str, *, part: str = "test", steps: int = 16, seed: int = 0, **options: Any) -> SpikeData:
     """Return one part of a data set as spikes.
 
     Args:
-        name: name of the data set; ``digits``.
+        name: name of the data set, such as ``digits`` or ``mnist:DIR``.
         part: ``train``, ``validation``, ``test`` or ``all``.
         steps: algorithmic time steps of a sample, 1 or more.
         seed: seed of the encoder; the spikes of a sample do not depend on the part it is asked in.
+        options: `encoder`, `threshold`, `change`, `window` and `duration_ms` of
+            :class:`bitspike.train.encoders.Encoding`.
 
     Raises:
-        UsageError: an unknown name or part, or an impossible number of steps or seed.
+        UsageError: an unknown name or part, or an impossible number of steps, seed or option.
+        FileError: a file that is missing, damaged, or not what its name says.
     """
     if isinstance(steps, bool) or not isinstance(steps, int | np.integer) or steps < 1:
         raise UsageError(f"steps: found {steps!r}; expected a whole number, 1 or more")
     checked_seed(seed)
-    samples = load_samples(name, part)
+    samples = load_samples(name, part, Encoding(steps=int(steps), **options))
+    check_size(len(samples), int(steps), int(np.prod(samples.shape)))
     spikes = samples.encode(steps=int(steps), seed=seed)
-    return SpikeData(name=f"{name}:{part}", spikes=spikes, labels=samples.labels, seed=int(seed))
+    return SpikeData(name=f"{name}:{part}", spikes=spikes, labels=samples.labels, seed=int(seed), shape=samples.shape)

@@ -5,7 +5,7 @@ One population over all steps (arXiv 2505.17962, with the chip's decays in place
     u[t] = lattice(u[t-1] * cu) + a[t]                    cu = (4096 - du) / 4096
     v[t] = lattice(v[t-1] * cv) + u[t] + bias             cv = (4096 - dv) / 4096
     z[t] = v[t] - vth,  s[t] = sqrt(V[t] + floor**2)      V: variance of v, below
-    b[t] = 1[z[t] + s[t] * eps[t] > 0]                    IW-ST(alpha) backward
+    b[t] = 1[z[t] + s[t] * eps[t] > 0]                    backward: the estimator's factor
     v[t] = 0 where b[t], or v[t] - vth * b[t]
 
 lattice() truncates toward zero to multiples of 1/64 and passes gradients straight through; without decay nothing is
@@ -27,7 +27,7 @@ from typing import Any, cast
 import torch
 from torch import Tensor
 
-from bitspike.train.estimators import Alpha, iwst_factor
+from bitspike.train.estimators import Estimator
 from bitspike.train.registers import UNITS, Neuron
 
 
@@ -69,7 +69,7 @@ class _Population(torch.autograd.Function):
         bias: Tensor,
         noise: Tensor,
         neuron: Neuron,
-        alpha: Alpha,
+        estimator: Estimator,
         floor: float,
     ) -> tuple[Tensor, Tensor]:
         bits, membranes, scales = (torch.empty_like(mean) for _ in range(3))
@@ -91,16 +91,16 @@ class _Population(torch.autograd.Function):
             else:
                 v = torch.sub(v, bit, alpha=neuron.vth)
         ctx.set_materialize_grads(False)
-        ctx.save_for_backward(bits, membranes, scales)
-        ctx.neuron, ctx.alpha = neuron, alpha
+        ctx.save_for_backward(bits, membranes, scales, noise if estimator.uses_noise else None)
+        ctx.neuron, ctx.estimator = neuron, estimator
         return bits, membranes / scales
 
     @staticmethod
     def backward(ctx: Any, to_bits: Tensor | None, to_ratio: Tensor | None) -> tuple[Tensor | None, ...]:
-        bits, membranes, scales = ctx.saved_tensors
+        bits, membranes, scales, noise = ctx.saved_tensors
         neuron: Neuron = ctx.neuron
         ratio = (membranes - neuron.vth) / scales
-        jacobian = iwst_factor(ratio, bits, ctx.alpha) / scales
+        jacobian = ctx.estimator.unit_factor(ratio, bits, noise) / scales
         per_variance = ratio.div_(scales).mul_(-0.5)
         from_ratio = None if to_ratio is None else to_ratio / scales
         ratio_variance = None if from_ratio is None else from_ratio * membranes / scales.square() * -0.5
@@ -132,7 +132,7 @@ class _Population(torch.autograd.Function):
 
 
 def noisy_population(
-    mean: Tensor, variance: Tensor, bias: Tensor, noise: Tensor, *, neuron: Neuron, alpha: Alpha, floor: float
+    mean: Tensor, variance: Tensor, bias: Tensor, noise: Tensor, *, neuron: Neuron, estimator: Estimator, floor: float
 ) -> tuple[Tensor, Tensor]:
     """Run a population with posterior noise.
 
@@ -140,15 +140,15 @@ def noisy_population(
         mean: mean a of the summed input in weights, shape (steps, samples, neurons).
         variance: its variance A, in weights squared, the same shape.
         bias: in weights, shape (neurons,).
-        noise: eps, standard normal, the shape of `mean`.
+        noise: eps, of standard deviation 1, as the estimator's noise draws it; the shape of `mean`.
         neuron: decays, threshold and reset.
-        alpha: member of the IW-ST family.
+        estimator: how gradients pass a bit.
         floor: standard deviation of the membrane's own noise, in weights, above 0.
 
     Returns:
         Bits b and ratios v / s before reset, the shape of `mean`; both carry gradients.
     """
-    result = _Population.apply(mean, variance, bias, noise, neuron, alpha, floor)  # type: ignore[no-untyped-call]
+    result = _Population.apply(mean, variance, bias, noise, neuron, estimator, floor)  # type: ignore[no-untyped-call]
     return cast(tuple[Tensor, Tensor], result)
 
 

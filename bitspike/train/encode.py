@@ -28,6 +28,7 @@ class Stream(IntEnum):
     INITIAL = 3 << 32
     BITS = 4 << 32
     SPLIT = 5 << 32
+    MOVES = 6 << 32
 
 
 def checked_seed(seed: int) -> int:

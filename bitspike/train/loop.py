@@ -1,5 +1,6 @@
 """The training loop. All randomness of an epoch is a function of the recipe's seed and the epoch's number."""
 
+import dataclasses
 import math
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -10,8 +11,10 @@ from torch import Tensor
 from torch.nn import functional
 
 from bitspike.samples import SpikeData
-from bitspike.train.build import build_network
-from bitspike.train.data import load_data, load_samples
+from bitspike.train.augment import moved, random_moves
+from bitspike.train.build import build_estimator, build_network
+from bitspike.train.data import load_samples
+from bitspike.train.dataset import LevelSamples, Samples
 from bitspike.train.encode import Stream, permutation, words
 from bitspike.train.model import SpikingNetwork
 from bitspike.train.recipe import Recipe
@@ -32,6 +35,7 @@ class Trainer:
     def __init__(self, recipe: Recipe) -> None:
         self.recipe = recipe
         self.model = build_network(recipe)
+        self._estimator = build_estimator(recipe.estimator)
         self.optimiser = torch.optim.Adam(
             [
                 {"params": [layer.natural for layer in self.model.dense]},
@@ -39,10 +43,8 @@ class Trainer:
             ]
         )
         self.epoch = 0
-        self._samples = load_samples(recipe.data.name, "train")
-        self._validation = load_data(
-            recipe.data.name, part="validation", steps=recipe.data.steps, seed=recipe.data.seed
-        )
+        self._samples = load_samples(recipe.data.name, "train", recipe.data.encoding)
+        self._validation = recipe.data.load("validation")
 
     @property
     def updates(self) -> int:
@@ -105,9 +107,22 @@ class Trainer:
         seed = self.recipe.seed
         order = permutation(len(self._samples), seed=seed, stream=Stream.ORDER + epoch)
         for start in range(0, len(order), self.recipe.training.batch):
-            batch = self._samples.take(order[start : start + self.recipe.training.batch])
+            batch = self._moved(self._samples.take(order[start : start + self.recipe.training.batch]), epoch)
             spikes = batch.encode(steps=self.recipe.data.steps, seed=seed, stream=Stream.SPIKES + epoch)
             yield time_first(spikes), torch.from_numpy(batch.labels.copy())
+
+    def _moved(self, batch: Samples, epoch: int) -> Samples:
+        """Return the batch's images as they are moved in this epoch."""
+        data = self.recipe.data
+        if data.shift == data.turn == data.zoom == 0 or not isinstance(batch, LevelSamples):
+            return batch
+        height, width = batch.sensor[-2:]
+        images = (batch.levels / batch.full).reshape(-1, height, width)
+        moves = random_moves(batch.indices, seed=self.recipe.seed, epoch=epoch)
+        # The planes of a colour image move together.
+        moves = np.repeat(moves, len(images) // len(batch), axis=0)
+        images = moved(images, moves, shift=data.shift, turn=data.turn, zoom=data.zoom)
+        return dataclasses.replace(batch, levels=images.reshape(batch.levels.shape) * batch.full)
 
     def _update(
         self, spikes: Tensor, labels: Tensor, generator: torch.Generator, sharpness: float
@@ -115,7 +130,7 @@ class Trainer:
         estimator = self.recipe.estimator
         with flushed_denormals():
             logits, auxiliary = self.model.noisy(
-                spikes, generator, alpha=estimator.alpha, sharpness=sharpness, floor=estimator.floor
+                spikes, generator, estimator=self._estimator, sharpness=sharpness, floor=estimator.floor
             )
             error = functional.cross_entropy(logits, labels)
             loss = error + estimator.auxiliary * auxiliary if estimator.auxiliary > 0 else error

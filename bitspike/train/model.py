@@ -15,8 +15,9 @@ from torch import Tensor, nn
 from bitspike.errors import UsageError
 from bitspike.train.dynamics import impulse_response, membrane, noisy_population, straight_through
 from bitspike.train.encode import Stream, uniform, words
-from bitspike.train.estimators import Alpha
+from bitspike.train.estimators import Estimator
 from bitspike.train.neurons import evaluate
+from bitspike.train.noise import Silent
 from bitspike.train.posterior import Bits, checked_bits, local_moments, map_bits, sample_bits
 from bitspike.train.registers import MANTISSA_RANGE, UNITS, Neuron, Reset
 
@@ -151,14 +152,14 @@ class SpikingNetwork(nn.Module):
                 layer.bias.copy_(layer.rounded_bias())
 
     def noisy(
-        self, spikes: Tensor, generator: torch.Generator, *, alpha: Alpha, floor: float, sharpness: float = 1.0
+        self, spikes: Tensor, generator: torch.Generator, *, estimator: Estimator, floor: float, sharpness: float = 1.0
     ) -> tuple[Tensor, Tensor]:
         """Run one pass with posterior noise.
 
         Args:
             spikes: input, float, shape (steps, samples, input_size).
             generator: source of the noise.
-            alpha: member of the IW-ST family for the backward pass.
+            estimator: the noise, and how gradients pass a bit.
             sharpness: factor on the natural parameters.
             floor: standard deviation of the membranes' own noise, in weights.
 
@@ -170,17 +171,18 @@ class SpikingNetwork(nn.Module):
         spiking = self.dense if self.readout == "spike_count" else self.dense[:-1]
         for layer in spiking:
             mean, variance = layer.moments(spikes, sharpness)
-            noise = torch.randn(mean.shape, generator=generator)
+            noise = estimator.noise.draw(mean.shape, generator)
             spikes, ratio = noisy_population(
-                mean, variance, layer.rounded_bias(), noise, neuron=layer.neuron, alpha=alpha, floor=floor
+                mean, variance, layer.rounded_bias(), noise, neuron=layer.neuron, estimator=estimator, floor=floor
             )
             auxiliary = auxiliary + ratio.square().sum() / ratio.shape[1]
         if self.readout == "spike_count":
             return spikes.sum(0) / self.temperature, auxiliary
-        return self._noisy_membrane(spikes, generator, sharpness), auxiliary
+        source = None if isinstance(estimator.noise, Silent) else generator
+        return self._noisy_membrane(spikes, source, sharpness), auxiliary
 
-    def _noisy_membrane(self, spikes: Tensor, generator: torch.Generator, sharpness: float) -> Tensor:
-        """Return logits of the last membrane; its noise is that of one weight sample held over all steps."""
+    def _noisy_membrane(self, spikes: Tensor, generator: torch.Generator | None, sharpness: float) -> Tensor:
+        """Return logits of the last membrane; its noise is that of one weight sample held over all steps, or none."""
         layer = self.dense[-1]
         response = torch.tensor(impulse_response(layer.neuron, len(spikes)))
         mean, _ = layer.moments(spikes, sharpness)
@@ -189,6 +191,8 @@ class SpikingNetwork(nn.Module):
             value, kernel = states.sum(0), response.cumsum(0).flip(0)
         else:
             value, kernel = states[-1], response.flip(0)
+        if generator is None:
+            return value / self.temperature
         _, variance = layer.moments(torch.einsum("t,tbn->bn", kernel, spikes), sharpness)
         noise = torch.randn(value.shape, generator=generator)
         return (value + torch.sqrt(variance + 1e-12) * noise) / self.temperature

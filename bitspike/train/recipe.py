@@ -4,17 +4,21 @@ This module does not import torch. `Recipe` and its parts may also be made in Py
 """
 
 import dataclasses
+import math
 import os
 import tomllib
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 from bitspike.errors import FileError, UsageError
 from bitspike.files import existing_file
-from bitspike.train.data import DATA_SETS, data_set
+from bitspike.samples import SpikeData
+from bitspike.train.data import KNOWN, data_set, family, load_data
 from bitspike.train.encode import SEED_LIMIT
+from bitspike.train.encoders import CHANGE, DURATION, ENCODER, THRESHOLD, WINDOW, Encoding
 from bitspike.train.registers import FORGETS, NEVER
 from bitspike.train.schema import (
+    Rule,
     check,
     choice,
     either,
@@ -32,6 +36,16 @@ from bitspike.train.schema import (
 SEED = whole(0, SEED_LIMIT - 1)
 
 
+def _names_data(value: object) -> bool:
+    """Whether `value` names a data set; a path in it has nothing that would have to be escaped in a recipe."""
+    if not isinstance(value, str) or '"' in value or "\\" in value or not value.isprintable():
+        return False
+    try:
+        return bool(family(value))
+    except UsageError:
+        return False
+
+
 class _Checked:
     """A dataclass that checks its fields' rules when it is made."""
 
@@ -46,14 +60,59 @@ class DataRecipe(_Checked):
     """The data set and how it becomes spikes.
 
     Attributes:
-        name: of the data set.
+        name: of the data set, such as ``digits`` or ``mnist:DIR``; a place is relative to the working directory.
         steps: algorithmic time steps of a sample.
         seed: of the fixed encoding of all parts; the fresh spikes of each epoch use the run's seed.
+        encoder: how levels become spikes; this and its options are told in :mod:`bitspike.train.encoders`.
+        threshold: of ``direct``.
+        change: of ``delta``.
+        window: of ``latency``.
+        duration_ms: of a recording; 0 for what is usual for the data set.
+        shift: images of the training part are shifted by up to so many pixels, anew in each epoch.
+        turn: they are turned by up to so many degrees.
+        zoom: they are scaled by up to 1 - zoom to 1 + zoom.
     """
 
-    name: str = ruled(choice(*sorted(DATA_SETS)))
+    name: str = ruled(Rule(f"one of {KNOWN}", _names_data))
     steps: int = ruled(whole(1, 4096), 16)
     seed: int = ruled(SEED, 0)
+    encoder: Literal["auto", "rate", "latency", "direct", "delta"] = ruled(ENCODER, "auto")
+    threshold: float = ruled(THRESHOLD, 0.5)
+    change: float = ruled(CHANGE, 0.1)
+    window: int = ruled(WINDOW, 8)
+    duration_ms: float = ruled(DURATION, 0.0)
+    shift: float = ruled(real(0, 1000), 0.0)
+    turn: float = ruled(real(0, 180), 0.0)
+    zoom: float = ruled(real(0, 0.9), 0.0)
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        kind = family(self.name)[0].kind
+        self.encoding.encoder_for(kind)
+        for key in ("shift", "turn", "zoom"):
+            if kind != "stills" and getattr(self, key):
+                raise UsageError(f"{key}: found {getattr(self, key)}; expected 0: {self.name} has no images to move")
+
+    @property
+    def encoding(self) -> Encoding:
+        """How the data set becomes spikes; everything but the seed."""
+        return Encoding(steps=self.steps, **self._options())
+
+    def load(self, part: str) -> SpikeData:
+        """Return one part of the data set in its fixed encoding."""
+        return load_data(self.name, part=part, steps=self.steps, seed=self.seed, **self._options())
+
+    def inputs(self, outputs: int) -> int:
+        """Return how many neurons the data set feeds; raise UsageError unless it has `outputs` classes."""
+        data = data_set(self.name)
+        if data.classes != outputs:
+            raise UsageError(
+                f"the last layer's neurons: found {outputs}; expected {data.classes}, the classes of {self.name}"
+            )
+        return math.prod(data.shape_for(self.encoding))
+
+    def _options(self) -> dict[str, Any]:
+        return {key: getattr(self, key) for key in ("encoder", "threshold", "change", "window", "duration_ms")}
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -110,21 +169,53 @@ class NetworkRecipe(_Checked):
             raise UsageError(f"layers[{at}].vth: found {last.vth}; expected {NEVER} with {self.readout}")
 
 
+_SETTINGS = {
+    "iwst": ("alpha",),
+    "tempered": ("temper",),
+    "gumbel_rao": ("temperature",),
+    "surrogate": ("surrogate", "slope"),
+}
+"""The settings that only one estimator uses."""
+
+
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class EstimatorRecipe(_Checked):
-    """The gradient estimator.
+    """The gradient estimator. A setting that its `name` does not use is refused unless it has its default value.
 
     Attributes:
-        kind: family; ``iwst`` is importance-weighted straight-through for Gaussian noise.
-        alpha: member of it: ``p`` is plain straight-through, 0.5 has the least bias.
+        name: ``iwst`` is importance-weighted straight-through; ``tempered`` the same with alpha = p**k /
+            (p**k + (1 - p)**k); ``gumbel_rao`` needs logistic noise; ``surrogate`` is snnTorch's surrogate gradient.
+        noise: of the units, of the posterior's standard deviation; ``none`` only with ``surrogate``.
+        alpha: of ``iwst``: ``p`` is plain straight-through, 0.5 has the least bias.
+        temper: k of ``tempered``: 0 is alpha = 0.5, 1 is alpha = p.
+        temperature: of ``gumbel_rao``: 0 is alpha = 0.5.
+        surrogate: function of ``surrogate``.
+        slope: its steepness, per standard noise.
         floor: standard deviation of the membranes' own noise in training, in weights.
         auxiliary: factor of the auxiliary loss, the sum of (v / s)**2.
     """
 
-    kind: Literal["iwst"] = ruled(choice("iwst"), "iwst")
+    name: Literal["iwst", "tempered", "gumbel_rao", "surrogate"] = ruled(choice(*_SETTINGS), "iwst")
+    noise: Literal["gaussian", "logistic", "none"] = ruled(choice("gaussian", "logistic", "none"), "gaussian")
     alpha: float | Literal["p"] = ruled(either(choice("p"), real(0, 1)), "p")
+    temper: float = ruled(real(0, 1), 0.5)
+    temperature: float = ruled(real(0, 100), 1.0)
+    surrogate: Literal["atan", "fast_sigmoid", "sigmoid"] = ruled(choice("atan", "fast_sigmoid", "sigmoid"), "atan")
+    slope: float = ruled(real(0, 1e3, above=True), 2.0)
     floor: float = ruled(real(0.01, 1e6), 0.5)
     auxiliary: float = ruled(real(0, 1e6), 0.0)
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if self.name == "gumbel_rao" and self.noise != "logistic":
+            raise UsageError(f"noise: found {self.noise!r}; expected 'logistic' with gumbel_rao")
+        if self.name != "surrogate" and self.noise == "none":
+            raise UsageError("noise: found 'none'; expected gaussian or logistic, or name surrogate")
+        for owner, keys in _SETTINGS.items():
+            for key in keys:
+                found = getattr(self, key)
+                if owner != self.name and found != getattr(type(self), key):
+                    raise UsageError(f"{key}: found {found!r} with name {self.name}; expected name {owner}")
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -139,6 +230,7 @@ class TrainingRecipe(_Checked):
         spread: natural parameters start uniformly in -spread to spread.
         sharpness: factor on the natural parameters in the last epoch; it grows from 1.
         members: networks drawn from the posterior for its accuracy.
+        threads: of torch's operations; their number changes sums in the last bits, and so the run.
     """
 
     epochs: int = ruled(whole(1, 100_000))
@@ -148,6 +240,7 @@ class TrainingRecipe(_Checked):
     spread: float = ruled(real(0, 100, above=True), 0.1)
     sharpness: float = ruled(real(1, 1e4), 10.0)
     members: int = ruled(whole(1, 4096), 16)
+    threads: int = ruled(whole(1, 1024), 1)
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -174,10 +267,11 @@ class Recipe(_Checked):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        classes = data_set(self.data.name).classes
+        classes = family(self.data.name)[0].classes
         last = len(self.network.layers) - 1
         found = self.network.layers[last].neurons
-        if found != classes:
+        # Where only the files say how many classes there are, training looks; a recipe is read without its data.
+        if classes is not None and found != classes:
             raise UsageError(
                 f"network.layers[{last}].neurons: found {found}; expected {classes}, the classes of {self.data.name}"
             )

@@ -13,19 +13,21 @@ import json
 import math
 import os
 import time
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cached_property
 from html import escape
 from pathlib import Path
 from typing import Any
 
+import torch
+
 from bitspike.errors import FileError, UsageError
 from bitspike.files import existing_file, replacing
 from bitspike.samples import SpikeData
 from bitspike.train.accuracy import accuracies
 from bitspike.train.checkpoint import CHECKPOINT_FILE, restore_checkpoint, save_checkpoint
-from bitspike.train.data import load_data
 from bitspike.train.loop import Metrics, Trainer
 from bitspike.train.model import SpikingNetwork
 from bitspike.train.modelfile import MODEL_FILE, load_model, save_model
@@ -71,8 +73,7 @@ class Run:
         return self._data("test")
 
     def _data(self, part: str) -> SpikeData:
-        data = self.recipe.data
-        return load_data(data.name, part=part, steps=data.steps, seed=data.seed)
+        return self.recipe.data.load(part)
 
     def __repr__(self) -> str:
         return f"Run({self.recipe.name!r}, seed={self.recipe.seed}, folder={str(self.folder)!r})"
@@ -130,11 +131,23 @@ def fit(
             return load_run(folder)
     elif folder is not None:
         _start(wanted, folder)
-    trainer = Trainer(wanted)
-    if resume and folder is not None and (folder / CHECKPOINT_FILE).exists():
-        restore_checkpoint(trainer, folder / CHECKPOINT_FILE)
-    seconds = _train(trainer, folder, progress)
-    return _finish(trainer, folder, seconds)
+    with _threads(wanted.training.threads):
+        trainer = Trainer(wanted)
+        if resume and folder is not None and (folder / CHECKPOINT_FILE).exists():
+            restore_checkpoint(trainer, folder / CHECKPOINT_FILE)
+        seconds = _train(trainer, folder, progress)
+        return _finish(trainer, folder, seconds)
+
+
+@contextmanager
+def _threads(count: int) -> Iterator[None]:
+    """Let torch's operations use `count` threads in this block."""
+    before = torch.get_num_threads()
+    torch.set_num_threads(count)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(before)
 
 
 def _start(recipe: Recipe, folder: Path) -> None:

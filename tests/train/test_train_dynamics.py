@@ -4,7 +4,9 @@ import pytest
 import torch
 
 from bitspike.train.dynamics import impulse_response, lattice, membrane, noisy_population, straight_through
-from bitspike.train.estimators import noisy_bit
+from bitspike.train.estimators import IWST, Tempered, noisy_bit
+from bitspike.train.gumbel import GumbelRao
+from bitspike.train.noise import Logistic
 from bitspike.train.registers import Neuron
 
 STEPS, SAMPLES, NEURONS = 6, 3, 4
@@ -15,7 +17,7 @@ def kept(state, fraction):
     return state if fraction == 1 else straight_through(state * fraction, lattice(state * fraction))
 
 
-def unrolled(mean, variance, bias, noise, *, neuron, alpha, floor):
+def unrolled(mean, variance, bias, noise, *, neuron, estimator, floor):
     """The equations of the module's docstring, one tensor at a time."""
     cu, cv = neuron.keep_u, neuron.keep_v
     u = v = var_u = cov = var_v = torch.zeros(SAMPLES, NEURONS, dtype=torch.float64)
@@ -27,7 +29,8 @@ def unrolled(mean, variance, bias, noise, *, neuron, alpha, floor):
         cov = cv * cu * cov + (cu**2 * var_u + variance[step])
         var_u = cu**2 * var_u + variance[step]
         scale = torch.sqrt(var_v + floor**2)
-        bit = noisy_bit(v - neuron.vth, scale, noise[step], alpha)
+        unit = estimator.noise.deviation
+        bit = noisy_bit(v - neuron.vth, scale / unit, noise[step] * unit, estimator)
         bits.append(bit)
         ratios.append(v / scale)
         if neuron.reset == "zero":
@@ -38,10 +41,14 @@ def unrolled(mean, variance, bias, noise, *, neuron, alpha, floor):
 
 
 @pytest.mark.parametrize("reset", ["zero", "subtract"])
-@pytest.mark.parametrize("alpha", ["p", 0.5])
+@pytest.mark.parametrize(
+    "estimator",
+    [IWST(), IWST(alpha=0.5), IWST(noise=Logistic()), Tempered(temper=0.7), GumbelRao(temperature=1.0)],
+    ids=str,
+)
 @pytest.mark.parametrize(("du", "dv"), [(4096, 0), (4096, 700), (1000, 700), (0, 0)])
 @pytest.mark.parametrize("auxiliary", [0.0, 0.3])
-def test_gradients_are_those_of_the_unrolled_equations(reset, alpha, du, dv, auxiliary):
+def test_gradients_are_those_of_the_unrolled_equations(reset, estimator, du, dv, auxiliary):
     generator = torch.Generator().manual_seed(5)
     neuron = Neuron(du=du, dv=dv, vth=2, reset=reset)
 
@@ -52,8 +59,8 @@ def test_gradients_are_those_of_the_unrolled_equations(reset, alpha, du, dv, aux
     noise, weights = draw(STEPS, SAMPLES, NEURONS), draw(STEPS, SAMPLES, NEURONS)
     results = []
     for run in (
-        lambda m, a, b: noisy_population(m, a, b, noise, neuron=neuron, alpha=alpha, floor=0.5),
-        lambda m, a, b: unrolled(m, a, b, noise, neuron=neuron, alpha=alpha, floor=0.5),
+        lambda m, a, b: noisy_population(m, a, b, noise, neuron=neuron, estimator=estimator, floor=0.5),
+        lambda m, a, b: unrolled(m, a, b, noise, neuron=neuron, estimator=estimator, floor=0.5),
     ):
         inputs = [leaf.clone().requires_grad_() for leaf in leaves]
         bits, ratios = run(*inputs)
@@ -74,7 +81,7 @@ def test_variance_is_that_of_the_linear_membrane():
     ones = torch.ones(STEPS, 1, 1)
     zeros = torch.zeros(STEPS, 1, 1)
     drive = torch.full((STEPS, 1, 1), 3.0)
-    _, ratios = noisy_population(drive, ones, torch.zeros(1), zeros, neuron=neuron, alpha="p", floor=0.01)
+    _, ratios = noisy_population(drive, ones, torch.zeros(1), zeros, neuron=neuron, estimator=IWST(), floor=0.01)
     response = torch.tensor(impulse_response(neuron, STEPS), dtype=torch.float64)
     scales = membrane(drive, torch.zeros(1), neuron) / ratios
     expected = (response.square().cumsum(0) + 1e-4).sqrt().float()

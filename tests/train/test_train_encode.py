@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from bitspike.errors import UsageError
-from bitspike.train.data import PARTS, data_set, load_data, load_samples
+from bitspike.train.data import KNOWN, PARTS, data_set, load_data, load_samples
 from bitspike.train.encode import Stream, below, bernoulli_spikes, permutation, words
 
 
@@ -79,7 +79,7 @@ def test_permutation_holds_every_number_once(count, seed):
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        ({"name": "letters"}, "data: found 'letters'; expected one of digits"),
+        ({"name": "letters"}, f"data: found 'letters'; expected one of {KNOWN}"),
         ({"name": "digits", "part": "dev"}, "part: found 'dev'; expected one of train, validation, test, all"),
         ({"name": "digits", "steps": 0}, "steps: found 0; expected a whole number, 1 or more"),
         ({"name": "digits", "steps": 2.5}, "steps: found 2.5; expected a whole number, 1 or more"),

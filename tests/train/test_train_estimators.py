@@ -7,7 +7,7 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from bitspike.train.estimators import iwst_factor, noisy_bit
+from bitspike.train.estimators import IWST, noisy_bit
 
 
 def phi(r):
@@ -21,7 +21,7 @@ def cdf(r):
 def gradients(mean, scale, noise, alpha, weight=1.0):
     mean = torch.tensor([mean], dtype=torch.float64, requires_grad=True)
     scale = torch.tensor([scale], dtype=torch.float64, requires_grad=True)
-    bit = noisy_bit(mean, scale, torch.tensor([noise], dtype=torch.float64), alpha)
+    bit = noisy_bit(mean, scale, torch.tensor([noise], dtype=torch.float64), IWST(alpha=alpha))
     (weight * bit).sum().backward()
     return float(bit.detach()), float(mean.grad), float(scale.grad)
 
@@ -34,7 +34,7 @@ def test_half_is_unbiased_for_quadratic_losses(r, scale, a, b, c):
     for bit, probability in ((1.0, p), (0.0, 1 - p)):
         slope = 2 * a * bit + b
         ratio = torch.tensor([r], dtype=torch.float64)
-        jacobian = float(iwst_factor(ratio, torch.tensor([bit], dtype=torch.float64), 0.5)) / scale
+        jacobian = float(IWST(alpha=0.5).factor(ratio, torch.tensor([bit], dtype=torch.float64))) / scale
         found += probability * slope * jacobian
     exact = phi(r) / scale * ((a + b + c) - c)
     assert found == pytest.approx(exact, rel=1e-9, abs=1e-12)
@@ -44,7 +44,7 @@ def test_half_is_unbiased_for_quadratic_losses(r, scale, a, b, c):
 def test_every_member_is_unbiased_for_linear_losses(r, alpha):
     p = cdf(r)
     ratio = torch.tensor([r, r], dtype=torch.float64)
-    at_one, at_zero = iwst_factor(ratio, torch.tensor([1.0, 0.0], dtype=torch.float64), alpha).tolist()
+    at_one, at_zero = IWST(alpha=alpha).factor(ratio, torch.tensor([1.0, 0.0], dtype=torch.float64)).tolist()
     assert p * at_one + cdf(-r) * at_zero == pytest.approx(phi(r), rel=1e-8)
 
 
@@ -74,7 +74,7 @@ def test_gradient_to_the_scale_is_minus_r_times_that_to_the_mean(z, scale, noise
 @pytest.mark.parametrize("bit", [0.0, 1.0])
 def test_far_from_the_threshold_nothing_overflows(dtype, r, bit):
     """The hazard phi(q) / Phi(q) tends to -q below, and to 0 above."""
-    found = float(iwst_factor(torch.tensor([r], dtype=dtype), torch.tensor([bit], dtype=dtype), 0.5))
+    found = float(IWST(alpha=0.5).factor(torch.tensor([r], dtype=dtype), torch.tensor([bit], dtype=dtype)))
     q = r if bit else -r
     if q > 0:
         assert 0 <= found < 1e-9

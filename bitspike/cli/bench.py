@@ -1,0 +1,44 @@
+"""Commands that measure: bench estimators."""
+
+import json
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from bitspike.cli.console import Json, progress, show
+
+app = typer.Typer(help="Measure parts side by side; each has --json.", no_args_is_help=True)
+
+
+@app.callback()
+def bench() -> None:
+    """Measure parts side by side; each has --json."""
+
+
+@app.command("estimators")
+def estimators(
+    quick: Annotated[bool, typer.Option("--quick", help="Fewer cases, in a few seconds.")] = False,
+    out: Annotated[
+        Path | None, typer.Option("--out", help="A folder for estimators.json, .png and .svg (needs matplotlib).")
+    ] = None,
+    as_json: Json = False,
+) -> None:
+    """Bias and spread of the gradient estimators against exact gradients, by enumeration (about half a minute)."""
+    from bitspike.errors import FileError
+    from bitspike.train.bench_estimators import bench_estimators
+
+    if out is not None:
+        from bitspike.train.bench_figure import check_matplotlib, draw_estimators
+
+        check_matplotlib()
+        if out.exists() and not out.is_dir():
+            raise FileError(out, "is a file; expected a folder")
+    with progress("bench") as notify:
+        result = bench_estimators(quick=quick, notify=notify)
+    files: list[str] = []
+    if out is not None:
+        files = [str(path) for path in draw_estimators(result, out)]
+        (out / "estimators.json").write_text(json.dumps(result.as_json(), indent=2) + "\n", encoding="utf-8")
+        files.append(str(out / "estimators.json"))
+    show("\n".join([str(result), *files]), {**result.as_json(), "files": files}, as_json)

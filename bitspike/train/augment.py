@@ -1,0 +1,47 @@
+"""Small random moves of images, made before they become spikes. This module does not import torch.
+
+Each image is turned, zoomed and shifted about its centre, and read between its pixels bilinearly; outside it is 0. The
+numbers come from the counter-based generator, so an image's move depends on seed, epoch and its index alone.
+"""
+
+import numpy as np
+import numpy.typing as npt
+
+from bitspike.train.encode import Stream, uniform, words
+
+Intensity = npt.NDArray[np.float64]
+
+
+def moved(images: Intensity, moves: Intensity, *, shift: float, turn: float, zoom: float) -> Intensity:
+    """Return moved images.
+
+    Args:
+        images: shape (samples, height, width).
+        moves: how far down and right the place that is read lies, turn and zoom, from -1 to 1, shape (samples, 4).
+        shift: pixels of a shift of 1.
+        turn: degrees of a turn of 1.
+        zoom: change of scale of a zoom of 1.
+    """
+    samples, height, width = images.shape
+    down, right, angle, scale = (moves[:, column, None, None] for column in range(4))
+    cosine, sine = np.cos(np.deg2rad(turn) * angle), np.sin(np.deg2rad(turn) * angle)
+    row = np.arange(height)[:, None] - (height - 1) / 2
+    column = np.arange(width)[None, :] - (width - 1) / 2
+    # One pixel of margin, so that what lies outside is 0 and every place has four neighbours.
+    padded = np.pad(images, ((0, 0), (1, 1), (1, 1)))
+    at_row = (cosine * row - sine * column) * (1 + zoom * scale) + shift * down + (height + 1) / 2
+    at_column = (sine * row + cosine * column) * (1 + zoom * scale) + shift * right + (width + 1) / 2
+    at_row, at_column = at_row.clip(0, height + 1), at_column.clip(0, width + 1)
+    top = np.minimum(np.floor(at_row).astype(np.intp), height)
+    left = np.minimum(np.floor(at_column).astype(np.intp), width)
+    below, beside = at_row - top, at_column - left
+    sample = np.arange(samples)[:, None, None]
+    upper = (1 - beside) * padded[sample, top, left] + beside * padded[sample, top, left + 1]
+    lower = (1 - beside) * padded[sample, top + 1, left] + beside * padded[sample, top + 1, left + 1]
+    return ((1 - below) * upper + below * lower).clip(0.0, 1.0)
+
+
+def random_moves(indices: npt.NDArray[np.intp], *, seed: int, epoch: int) -> Intensity:
+    """Return four numbers from -1 to 1 for each sample of an epoch, shape (samples, 4)."""
+    drawn = [2.0 * uniform(words(seed, Stream.MOVES + epoch, int(index), 4)) - 1.0 for index in indices]
+    return np.array(drawn).reshape(len(indices), 4)

@@ -1,0 +1,162 @@
+"""How levels become spikes, and how time becomes steps: the encoders and their options. No torch here.
+
+A level is a whole number from 0 to `full` (only images that training moves have levels between), so that every encoder
+but ``rate`` is integer arithmetic and gives the same bits on every machine; ``rate`` draws raw words of Philox, see
+:mod:`bitspike.train.encode`. Levels come as still values (one frame) or as a series of frames.
+
+| encoder | a neuron spikes | frames of a series |
+|---|---|---|
+| ``rate`` | in each step with probability level / full, independently | one a step |
+| ``latency`` | once in each window, the earlier the higher its level; level 0 never | one a window of `window` steps |
+| ``direct`` | in each step in which its level is at least `threshold` * full | one a step |
+| ``delta`` | when its level has moved by `change` * full since its last spike; ON and OFF neurons | one a step |
+
+*Direct current.* Where a chip takes graded input, a pixel can be a constant current. Input here is one bit a step, and
+a constant current of one bit is either nothing or a spike in every step: ``direct`` says exactly that, by a threshold
+on the level, and keeps no more than that one bit of the pixel. Whoever wants the grey values uses ``rate`` or
+``latency``. Repeating the bits of the level in several steps was rejected: the neuron would have to weight steps by
+powers of two, which it cannot.
+
+*Delta* follows the level by at most one `change` a step, up (ON) or down (OFF), and starts from 0: a jump becomes a
+burst. A still image does not change after its first step, so ``delta`` is refused for one.
+"""
+
+import dataclasses
+from typing import Literal
+
+import numpy as np
+import numpy.typing as npt
+
+from bitspike.errors import UsageError
+from bitspike.train.encode import bernoulli_spikes
+from bitspike.train.schema import check, choice, real, ruled, whole
+
+Encoder = Literal["auto", "rate", "latency", "direct", "delta"]
+Kind = Literal["stills", "series", "events"]
+Levels = npt.NDArray[np.uint8] | npt.NDArray[np.float64]
+
+STEPS = whole(1, 1 << 24)
+ENCODER = choice("auto", "rate", "latency", "direct", "delta")
+THRESHOLD = real(0, 1, above=True)
+CHANGE = real(0, 1, above=True)
+WINDOW = whole(1, 4096)
+DURATION = real(0, 1e6)
+#: What ``auto`` means; events are spikes already.
+_USUAL: dict[str, Encoder] = {"stills": "rate", "series": "delta", "events": "auto"}
+_KNOWN: dict[str, tuple[Encoder, ...]] = {
+    "stills": ("auto", "rate", "latency", "direct"),
+    "series": ("auto", "rate", "latency", "direct", "delta"),
+    "events": ("auto",),
+}
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Encoding:
+    """How a data set becomes spikes; everything but the seed.
+
+    Attributes:
+        steps: algorithmic time steps of a sample.
+        encoder: ``auto`` is ``rate`` for images, ``delta`` for speech, and the events themselves for events.
+        threshold: fraction of the full level from which ``direct`` spikes.
+        change: fraction of the full level that one spike of ``delta`` stands for.
+        window: steps in which ``latency`` spikes once; images use all steps as one window.
+        duration_ms: how much of a recording the steps divide equally; 0 for what is usual for the data set.
+    """
+
+    steps: int = ruled(STEPS, 16)
+    encoder: Literal["auto", "rate", "latency", "direct", "delta"] = ruled(ENCODER, "auto")
+    threshold: float = ruled(THRESHOLD, 0.5)
+    change: float = ruled(CHANGE, 0.1)
+    window: int = ruled(WINDOW, 8)
+    duration_ms: float = ruled(DURATION, 0.0)
+
+    def __post_init__(self) -> None:
+        check(self)
+
+    def encoder_for(self, kind: Kind) -> Encoder:
+        """Return the encoder for data of `kind`; raise UsageError where that cannot be."""
+        if self.encoder not in _KNOWN[kind]:
+            raise UsageError(f"encoder: found {self.encoder!r}; expected one of {', '.join(_KNOWN[kind])} for {kind}")
+        return _USUAL[kind] if self.encoder == "auto" else self.encoder
+
+    def frames(self, kind: Kind) -> int:
+        """Return how many frames a sample of a series is cut into."""
+        if self.encoder_for(kind) != "latency":
+            return self.steps
+        if self.steps % self.window:
+            raise UsageError(f"window: found {self.window}; expected a divisor of the {self.steps} steps")
+        return self.steps // self.window
+
+    def duration_us(self, usual_us: int) -> int:
+        """Return the duration in whole microseconds, `usual_us` where none was asked for."""
+        return usual_us if self.duration_ms == 0 else max(1, round(self.duration_ms * 1000))
+
+
+def encode_levels(
+    levels: Levels,
+    indices: npt.NDArray[np.intp],
+    *,
+    full: int,
+    encoder: Encoder,
+    encoding: Encoding,
+    steps: int,
+    seed: int,
+    stream: int,
+) -> npt.NDArray[np.uint8]:
+    """Return the spikes of levels, 0 or 1, shape (samples, steps, neurons); 2 * neurons for ``delta``.
+
+    Args:
+        levels: 0 to `full`, shape (samples, frames, neurons); one frame for stills.
+        indices: index of each sample in its whole data set, shape (samples,); it sets the counter of ``rate``.
+        full: the level of probability 1.
+        encoder: one that fits, not ``auto``.
+        encoding: the options.
+        steps: algorithmic time steps.
+        seed: seed of ``rate``.
+        stream: stream of ``rate``.
+    """
+    if encoder == "rate":
+        return _rate(levels, indices, full=full, steps=steps, seed=seed, stream=stream)
+    if encoder == "latency":
+        return _latency(levels, full=full, steps=steps)
+    if encoder == "direct":
+        fires = (levels >= encoding.threshold * full).astype(np.uint8)
+        return np.repeat(fires, steps, axis=1) if fires.shape[1] == 1 else fires
+    return _delta(levels, jump=max(1, round(encoding.change * full)))
+
+
+def _rate(
+    levels: Levels,
+    indices: npt.NDArray[np.intp],
+    *,
+    full: int,
+    steps: int,
+    seed: int,
+    stream: int,
+) -> npt.NDArray[np.uint8]:
+    if levels.shape[1] == 1:
+        return bernoulli_spikes(levels[:, 0] / full, indices, steps=steps, seed=seed, stream=stream)
+    flat = levels.reshape(len(levels), -1)
+    return bernoulli_spikes(flat / full, indices, steps=1, seed=seed, stream=stream).reshape(levels.shape)
+
+
+def _latency(levels: Levels, *, full: int, steps: int) -> npt.NDArray[np.uint8]:
+    """Step of a level in its window of w steps: (full - level) * w // full; level 1 still has one, level 0 none."""
+    samples, frames, neurons = levels.shape
+    window = steps // frames
+    at = (full - levels.astype(np.int32)) * window // full
+    steps_of_window = np.arange(window, dtype=np.int32).reshape(1, 1, -1, 1)
+    spikes = at[:, :, None, :] == steps_of_window
+    return spikes.astype(np.uint8).reshape(samples, steps, neurons)
+
+
+def _delta(levels: Levels, *, jump: int) -> npt.NDArray[np.uint8]:
+    samples, steps, neurons = levels.shape
+    spikes = np.zeros((samples, steps, 2, neurons), dtype=np.uint8)
+    followed = np.zeros((samples, neurons), dtype=np.int32)
+    for step in range(steps):
+        moved = levels[:, step] - followed
+        up, down = moved >= jump, moved <= -jump
+        spikes[:, step, 0], spikes[:, step, 1] = up, down
+        followed += jump * (up.astype(np.int32) - down.astype(np.int32))
+    return spikes.reshape(samples, steps, 2 * neurons)

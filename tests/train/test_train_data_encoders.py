@@ -1,0 +1,146 @@
+"""Encoders: what each one says, in whole numbers, the same for ever."""
+
+import hashlib
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from bitspike.errors import UsageError
+from bitspike.samples import SpikeData
+from bitspike.train.data import load_data, load_samples
+from bitspike.train.dataset import DataSet, pack_events, pack_frames
+from bitspike.train.encoders import Encoding, encode_levels
+
+
+def encode(levels, encoder, *, steps, full=255, **options):
+    encoding = Encoding(steps=steps, encoder=encoder, **options)
+    return encode_levels(
+        np.array(levels, np.uint8),
+        np.arange(len(levels)),
+        full=full,
+        encoder=encoder,
+        encoding=encoding,
+        steps=steps,
+        seed=0,
+        stream=0,
+    )
+
+
+def test_digits_are_the_same_for_ever():
+    data = load_data("digits", part="test", steps=16, seed=0)
+    assert data.digest() == "afb1a2d8fc56fcaa353ee11a4f6d3fbe5b0194fd0e1015da598107f72a484e36"
+    assert data.shape == (8, 8)
+    assert load_data("digits", part="test", encoder="rate").digest() == data.digest()
+
+
+@pytest.mark.parametrize(
+    ("encoder", "digest"),
+    [
+        ("latency", "5ac88a4dc2e81e4b3bc13386e94d579a7e00871d7e0fcea86bf2456c5319468b"),
+        ("direct", "c8b9136013ac70fa680ab6b41f2e8d34eb8b424b606427188d0d3ff8e8c8cdf0"),
+        ("rate", "de1278181350b5093ff3f06bc15dcf0ca5f32267b698bfc231975802e4cb5375"),
+    ],
+)
+def test_the_encoders_of_images_are_pinned(encoder, digest):
+    spikes = load_data("digits", part="validation", steps=8, seed=3, encoder=encoder).spikes
+    assert hashlib.sha256(np.packbits(spikes).tobytes()).hexdigest() == digest
+
+
+def test_latency_spikes_once_the_earlier_the_higher():
+    spikes = encode([[[255, 128, 127, 1, 0]]], "latency", steps=8)
+    assert spikes.sum(axis=1).tolist() == [[1, 1, 1, 1, 0]]
+    assert spikes.argmax(axis=1).tolist() == [[0, 3, 4, 7, 0]]
+
+
+@given(steps=st.integers(1, 300), full=st.integers(1, 255))
+def test_latency_never_leaves_its_window(steps, full):
+    spikes = encode([[np.arange(full + 1)]], "latency", steps=steps, full=full)[0]
+    assert spikes.sum(axis=0).tolist() == [0] + [1] * full
+    first = spikes[:, 1:].argmax(axis=0)
+    assert first[-1] == 0
+    assert (np.diff(first) <= 0).all()
+
+
+def test_latency_of_a_series_spikes_in_each_window():
+    spikes = encode([[[255, 0], [1, 128]]], "latency", steps=8, window=4)
+    assert np.argwhere(spikes[0]).tolist() == [[0, 0], [5, 1], [7, 0]]
+
+
+def test_direct_repeats_what_reaches_the_threshold():
+    assert encode([[[16, 8, 7, 0]]], "direct", steps=3, full=16).tolist() == [[[1, 1, 0, 0]] * 3]
+    assert encode([[[16, 8, 7, 0]]], "direct", steps=2, full=16, threshold=0.01).tolist() == [[[1, 1, 1, 0]] * 2]
+    assert encode([[[255], [127], [128]]], "direct", steps=3).tolist() == [[[1], [0], [1]]]
+
+
+def test_delta_follows_by_one_change_a_step():
+    series = np.array([0, 30, 60, 60, 60, 0, 0, 0]).reshape(1, 8, 1)
+    spikes = encode(series, "delta", steps=8, change=20 / 255)
+    assert spikes[0, :, 0].tolist() == [0, 1, 1, 1, 0, 0, 0, 0]
+    assert spikes[0, :, 1].tolist() == [0, 0, 0, 0, 0, 1, 1, 1]
+
+
+def test_rate_of_a_series_has_the_probability_of_each_step():
+    spikes = encode(np.repeat([[[255, 0, 51]]], 4000, axis=1), "rate", steps=4000)[0]
+    assert spikes.mean(axis=0)[:2].tolist() == [1.0, 0.0]
+    assert abs(spikes[:, 2].mean() - 0.2) < 0.03
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"encoder": "delta"}, "encoder: found 'delta'; expected one of auto, rate, latency, direct for stills"),
+        ({"encoder": "phase"}, "encoder: found 'phase'; expected one of auto, rate, latency, direct, delta"),
+        ({"threshold": 0}, "threshold: found 0; expected a number above 0 and up to 1"),
+        ({"change": 1.5}, "change: found 1.5; expected a number above 0 and up to 1"),
+        ({"window": 0}, "window: found 0; expected a whole number from 1 to 4096"),
+        ({"duration_ms": -1}, "duration_ms: found -1; expected a number from 0 to 1e+06"),
+    ],
+)
+def test_wrong_options_are_told(options, message):
+    with pytest.raises(UsageError) as caught:
+        load_data("digits", **options)
+    assert str(caught.value) == message
+
+
+def test_images_are_held_as_bytes():
+    samples = load_samples("digits", "train")
+    assert samples.levels.dtype == np.uint8
+    with pytest.raises(ValueError, match="read-only"):
+        samples.levels[0] = 0
+
+
+def test_events_are_binned_by_whole_numbers():
+    times = np.array([-1, 0, 9, 10, 99, 100], np.int64)
+    bits = pack_events([(times, np.arange(6))], 1, shape=(6,), encoding=Encoding(steps=10), duration_us=100)
+    assert np.argwhere(np.unpackbits(bits, axis=2, count=6)[0]).tolist() == [[0, 1], [0, 2], [1, 3], [9, 4]]
+
+
+def test_more_steps_than_frames_leave_steps_empty():
+    frames = np.ones((2, 3), np.uint8)
+    assert np.unpackbits(pack_frames(frames, encoding=Encoding(steps=4)), axis=1, count=3).tolist() == [
+        [1, 1, 1], [0, 0, 0], [1, 1, 1], [0, 0, 0]
+    ]  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("sizes", "expected"),
+    [((1797, 0, 0), [1257, 180, 360]), ((60000, 0, 10000), [54000, 6000, 10000]), ((5, 6, 7), [5, 6, 7])],
+)
+def test_parts_are_disjoint_and_whole(sizes, expected):
+    known = DataSet(kind="stills", shape=(1,), classes=2, sizes=sizes, read=None)
+    rows = [known.rows(part) for part in ("train", "validation", "test")]
+    assert [len(one) for one in rows] == expected
+    assert np.array_equal(np.sort(np.concatenate(rows)), known.rows("all"))
+
+
+def test_the_shape_of_neurons_stays_with_the_samples_and_out_of_the_digest():
+    spikes, labels = np.zeros((3, 2, 6), np.uint8), np.zeros(3, np.int64)
+    flat = SpikeData(name="x", spikes=spikes, labels=labels)
+    deep = SpikeData(name="x", spikes=spikes, labels=labels, shape=(2, 3))
+    assert flat.shape == (6,)
+    assert deep.first(2).shape == (2, 3)
+    assert flat.digest() == deep.digest()
+    with pytest.raises(UsageError, match=r"data x: shape \(2, 2\); expected that of 6 neurons"):
+        SpikeData(name="x", spikes=spikes, labels=labels, shape=(2, 2))

@@ -1,0 +1,125 @@
+"""Data sets in recipes and commands: trained, simulated and named on the command line."""
+
+import json
+
+import numpy as np
+import pytest
+from dataset_files import mnist_folder, nmnist_folder, speech_folder
+
+from bitspike.api import load_data
+from bitspike.cli import main
+from bitspike.errors import UsageError
+from bitspike.train import fit
+from bitspike.train.recipe import parse_recipe
+
+TEXT = """
+name = "small"
+[data]
+name = "NAME"
+steps = 6
+[network]
+readout = "membrane_sum"
+temperature = 20
+[[network.layers]]
+neurons = 12
+vth = 4
+dv = 1024
+[[network.layers]]
+neurons = 10
+[training]
+epochs = 2
+batch = 32
+rate = 0.2
+members = 2
+"""
+
+
+def recipe(name, extra=""):
+    text = TEXT.replace("NAME", str(name)).replace("steps = 6", f"steps = 6\n{extra}")
+    return parse_recipe(text, source="r")
+
+
+@pytest.mark.parametrize(
+    ("extra", "message"),
+    [
+        ('encoder = "delta"', "r: data.encoder: found 'delta'; expected one of auto, rate, latency, direct for stills"),
+        ('encoder = "x"', "r: data.encoder: found 'x'; expected one of auto, rate, latency, direct, delta"),
+        ("threshold = 2", "r: data.threshold: found 2; expected a number above 0 and up to 1"),
+        ("window = 1.5", "r: data.window: found 1.5; expected a whole number from 1 to 4096"),
+        ("duration = 1", "r: data.duration: found an unknown key; expected one of name, steps, seed"),
+    ],
+)
+def test_wrong_options_of_a_recipe_are_told(extra, message):
+    with pytest.raises(UsageError) as caught:
+        recipe("mnist:none", extra)
+    assert str(caught.value).startswith(message)
+
+
+@pytest.mark.parametrize("name", ["mnist", "mnist:", "letters:x", "mnist:a\\\\b", "mnist:a\\tb", 'mnist:a\\"b'])
+def test_wrong_names_of_a_recipe_are_told(name):
+    with pytest.raises(UsageError, match=r"r: data\.name: found '.*'; expected one of digits, mnist:DIR, fashion:DIR"):
+        recipe(name)
+
+
+def test_a_recipe_is_read_without_its_data():
+    found = recipe("nmnist:somewhere/else", "duration_ms = 1000.0").data
+    assert found.encoding.duration_ms == 1000.0
+    whole = recipe("mnist:somewhere", 'encoder = "latency"')
+    assert parse_recipe(whole.to_toml(), source="again") == whole
+
+
+def test_classes_are_those_of_the_data(tmp_path):
+    with pytest.raises(UsageError, match=r"network.layers\[1\].neurons: found 10; expected 20, the classes of shd:x"):
+        recipe("shd:x")
+    np.savez(tmp_path / "e.npz", spikes=np.zeros((20, 6, 5), np.uint8), labels=np.arange(20) % 3)
+    with pytest.raises(UsageError, match="the last layer's neurons: found 10; expected 3, the classes of events:"):
+        fit(recipe(f"events:{tmp_path / 'e.npz'}"), progress=False)
+
+
+@pytest.mark.parametrize("key", ["shift", "turn", "zoom"])
+def test_only_images_are_moved(key):
+    with pytest.raises(UsageError, match=f"r: data.{key}: found 0.5; expected 0: nmnist:x has no images to move"):
+        recipe("nmnist:x", f"{key} = 0.5")
+
+
+def test_images_in_a_folder_are_learned_and_simulated(tmp_path, capsys):
+    place = mnist_folder(tmp_path / "m", train=400, test=40)
+    text = TEXT.replace("NAME", f"mnist:{place}").replace("epochs = 2", "epochs = 6")
+    (tmp_path / "recipe.toml").write_text(text)
+    assert main(["train", str(tmp_path / "recipe.toml"), "--out", str(tmp_path / "run")]) == 0
+    result = json.loads((tmp_path / "run" / "result.json").read_text())
+    assert result["test"]["map"] > 0.9
+    net = str(tmp_path / "net.safetensors")
+    assert main(["collapse", str(tmp_path / "run"), "--map", "--out", net]) == 0
+    capsys.readouterr()
+    for data in (f"mnist:{place}", str(tmp_path / "run" / "recipe.toml")):
+        assert main(["simulate", net, "--data", data, "--json"]) == 0
+        found = json.loads(capsys.readouterr().out)
+        assert (found["samples"], found["data"]) == (40, f"mnist:{place}:test")
+        assert found["accuracy"] == result["test"]["map"]
+    assert main(["simulate", net, "--data", f"mnist:{tmp_path / 'none'}"]) == 2
+    assert "no such folder; expected a folder with the four IDX files" in capsys.readouterr().err
+
+
+def test_colour_and_grey_images_may_be_moved_in_training(tmp_path):
+    place = mnist_folder(tmp_path / "m")
+    first = fit(recipe(f"mnist:{place}", "shift = 2.0\nturn = 5.0"), progress=False)
+    again = fit(recipe(f"mnist:{place}", "shift = 2.0\nturn = 5.0"), progress=False)
+    assert np.array_equal(first.model.map_bits()["hidden1"], again.model.map_bits()["hidden1"])
+
+
+def test_events_and_speech_are_learned(tmp_path):
+    folder = nmnist_folder(tmp_path / "n")
+    run = fit(recipe(f"nmnist:{folder}"), progress=False)
+    assert (run.model.input_size, run.test.shape, len(run.test)) == (2312, (2, 34, 34), 3)
+    spoken = fit(recipe(f"fsdd:{speech_folder(tmp_path / 's')}"), progress=False)
+    assert (spoken.model.input_size, spoken.test.shape) == (64, (2, 32))
+    assert len(spoken.train) == 9
+
+
+def test_the_api_takes_options(tmp_path):
+    place = mnist_folder(tmp_path / "m")
+    direct = load_data(f"mnist:{place}", steps=2, encoder="direct", threshold=0.9)
+    assert direct.spikes[:, 0].sum(axis=1).tolist() == [28] * 12
+    with pytest.raises(TypeError, match="unexpected keyword argument 'encode'"):
+        load_data(f"mnist:{place}", encode="direct")
