@@ -32,6 +32,7 @@ class Demonstration:
         folder: holds everything that was made.
         network: the MAP bits.
         accuracy: shares of the test part, by ``posterior``, ``map``, ``noisy``; ``map`` is counted in the integer run.
+        calibration: expected calibration error, NLL and Brier score of each.
         files: written and read back: format, path, bytes.
         skipped: engines that are not installed, with the command that adds them.
         estimate: counts and energy of one inference.
@@ -40,6 +41,7 @@ class Demonstration:
     folder: Path
     network: IntegerNetwork
     accuracy: dict[str, float]
+    calibration: dict[str, dict[str, float]]
     files: tuple[dict[str, Any], ...]
     verification: Verification
     skipped: dict[str, str]
@@ -52,6 +54,7 @@ class Demonstration:
             "folder": str(self.folder),
             "network": {"name": self.network.name, "digest": self.network.digest(), "text": str(self.network)},
             "accuracy": self.accuracy,
+            "calibration": self.calibration,
             "files": list(self.files),
             "passed": proof["passed"],
             "data": {"name": proof["data"], "digest": proof["data_digest"]},
@@ -64,6 +67,7 @@ class Demonstration:
 
     def __str__(self) -> str:
         shares = ", ".join(f"{kind} {share:.2%}" for kind, share in self.accuracy.items())
+        errors = ", ".join(f"{kind} {scores['ece']:.4f}" for kind, scores in self.calibration.items())
         skipped = [f"{name}: not installed; run: {command}" for name, command in self.skipped.items()]
         files = [f"  {row['format']:<12} {row['bytes']:>9,} bytes  {row['path']}" for row in self.files]
         return "\n".join(
@@ -71,6 +75,7 @@ class Demonstration:
                 str(self.network),
                 "",
                 f"accuracy on the test part: {shares}",
+                f"expected calibration error: {errors}",
                 "",
                 "files, each read back and equal:",
                 *files,
@@ -118,11 +123,17 @@ def demonstrate(run: "Run", folder: Path, notify: Callable[[str, int, int], None
     )
     record = simulate(network, run.test)
     estimate = price(count(network, record), price_list("loihi1"))
-    accuracy = {**run.result["test"], "map": record.accuracy(network, run.test.labels)}
+    measured = run.result["test"]
+    accuracy = {kind: measured[kind] for kind in ("posterior", "map", "noisy")}
+    accuracy["map"] = record.accuracy(network, run.test.labels)
     result = Demonstration(
         folder=folder,
         network=network,
         accuracy=accuracy,
+        calibration={
+            kind: {name: scores[name] for name in ("ece", "nll", "brier")}
+            for kind, scores in measured["calibration"].items()
+        },
         files=tuple(files),
         verification=verification,
         skipped=missing,

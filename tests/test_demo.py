@@ -25,6 +25,8 @@ def test_accuracy(demo):
     accuracy = demo[1]["accuracy"]
     assert accuracy["map"] >= 0.97
     assert 0 <= accuracy["posterior"] <= 1
+    assert set(demo[1]["calibration"]) == {"posterior", "map", "noisy"}
+    assert 0 <= demo[1]["calibration"]["posterior"]["ece"] <= 1
 
 
 def test_engines_are_equal_on_all_that_they_ran(demo):

@@ -1,16 +1,17 @@
-"""Accuracies of a trained network: of its posterior, of its most probable bits, of one noisy pass."""
+"""Accuracy and calibration of a trained network: of its posterior, its most probable bits, one noisy pass."""
+
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 import torch
 
 from bitspike.samples import SpikeData
+from bitspike.train.calibration import calibration, softmax
 from bitspike.train.encode import Stream, words
 from bitspike.train.estimators import IWST
 from bitspike.train.loop import time_first
 from bitspike.train.model import SpikingNetwork
-
-Accuracies = dict[str, float]
 
 
 def posterior_predictive(
@@ -25,8 +26,7 @@ def posterior_predictive(
     for member in range(members):
         readouts, _ = model.predict(spikes, model.sample_bits(seed + member))
         logits = model.logits(readouts)
-        odds = np.exp(logits - logits.max(axis=1, keepdims=True))
-        total += odds / odds.sum(axis=1, keepdims=True)
+        total += softmax(logits)
     return total / members
 
 
@@ -41,11 +41,26 @@ def noisy_logits(
     return found
 
 
-def accuracies(model: SpikingNetwork, data: SpikeData, *, members: int, floor: float, seed: int = 0) -> Accuracies:
-    """Return the fractions of samples classified right, under ``posterior``, ``map`` and ``noisy``."""
-    classes = {
-        "posterior": posterior_predictive(model, data.spikes, members=members, seed=seed).argmax(axis=1),
-        "map": model.predict(data.spikes)[1],
-        "noisy": noisy_logits(model, data.spikes, floor=floor, seed=seed).argmax(axis=1),
+def predictions(
+    model: SpikingNetwork, data: SpikeData, *, members: int, floor: float, seed: int = 0
+) -> dict[str, npt.NDArray[np.float64]]:
+    """Return class probabilities, shape (samples, classes), under ``posterior``, ``map`` and ``noisy``."""
+    return {
+        "posterior": posterior_predictive(model, data.spikes, members=members, seed=seed),
+        "map": softmax(model.logits(model.predict(data.spikes)[0])),
+        "noisy": softmax(noisy_logits(model, data.spikes, floor=floor, seed=seed).astype(np.float64)),
     }
-    return {name: float((found == data.labels).mean()) for name, found in classes.items()}
+
+
+def accuracies(model: SpikingNetwork, data: SpikeData, *, members: int, floor: float, seed: int = 0) -> dict[str, Any]:
+    """Return the fractions of samples classified right under each kind of prediction, and how far each can be trusted.
+
+    Returns:
+        ``posterior``, ``map``, ``noisy``: accuracies; ``calibration``: NLL, ECE, Brier score and reliability of each.
+    """
+    scores = {
+        kind: calibration(found, data.labels)
+        for kind, found in predictions(model, data, members=members, floor=floor, seed=seed).items()
+    }
+    shares = {kind: found.accuracy for kind, found in scores.items()}
+    return {**shares, "calibration": {kind: found.as_json() for kind, found in scores.items()}}

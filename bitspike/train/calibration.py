@@ -50,7 +50,7 @@ class Calibration:
 
     def as_json(self) -> dict[str, Any]:
         """Plain JSON values."""
-        return asdict(self)
+        return {**asdict(self), "reliability": [asdict(b) for b in self.reliability]}
 
     def __str__(self) -> str:
         return f"accuracy {self.accuracy:.4f}, NLL {self.nll:.4f}, ECE {self.ece:.4f}, Brier {self.brier:.4f}"

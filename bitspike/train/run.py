@@ -48,7 +48,8 @@ class Run:
         folder: where it lies; None for a run that was not written.
         recipe: what decided it.
         model: the trained network.
-        result: ``result[part][kind]``, accuracies from 0 to 1: part ``validation`` or ``test``, kind ``posterior``,
+        result: ``result[part]["calibration"][kind]`` holds NLL, ECE, Brier score and the reliability diagram;
+            ``result[part][kind]``, accuracies from 0 to 1: part ``validation`` or ``test``, kind ``posterior``,
             ``map`` or ``noisy``; and ``result["seconds"]``, the time that training took.
     """
 
@@ -85,6 +86,10 @@ class Run:
         lines.append(f"{'accuracy':<12}" + "".join(f"{kind:>11}" for kind in _KINDS))
         for part in _PARTS:
             lines.append(f"{part:<12}" + "".join(f"{self.result[part][kind]:>11.1%}" for kind in _KINDS))
+        scores = self.result["test"].get("calibration", {})
+        for name in ("ece", "nll", "brier"):
+            if scores:
+                lines.append(f"{'test-' + name:<12}" + "".join(f"{scores[kind][name]:>11.4f}" for kind in _KINDS))
         return "\n".join(lines)
 
     def _repr_html_(self) -> str:

@@ -25,8 +25,8 @@ def test_scores_by_hand():
 
 def test_certainty_that_is_right_is_perfect_and_wrong_is_finite():
     sure = np.eye(3)
-    assert calibration(sure, np.array([0, 1, 2])).as_json() | {"reliability": ()} == {
-        "accuracy": 1.0, "nll": 0.0, "ece": 0.0, "brier": 0.0, "reliability": (),
+    assert calibration(sure, np.array([0, 1, 2])).as_json() | {"reliability": []} == {
+        "accuracy": 1.0, "nll": 0.0, "ece": 0.0, "brier": 0.0, "reliability": [],
     }  # fmt: skip
     wrong = calibration(sure, np.array([1, 2, 0]))
     assert (wrong.accuracy, wrong.ece, wrong.brier) == (0.0, 1.0, 2.0)

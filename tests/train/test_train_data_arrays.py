@@ -178,6 +178,10 @@ def test_events_of_ones_own_are_read(tmp_path):
     [
         ({"x": None}, "holds t, y, p, offsets, labels, shape; expected t and x and y and p and offsets and labels and"),
         ({"t": None}, "holds x, y, p, offsets, labels, shape; expected spikes and labels, or t, x, y, p, offsets, lab"),
+        (
+            {"t": None, "a\nb": EVENTS["x"]},
+            "holds x, y, p, offsets, labels, shape, 'a\\nb'; expected spikes and labels",
+        ),
         ({"t": EVENTS["t"] * 1.0}, "t are float64; expected integers"),
         ({"t": -EVENTS["t"]}, "t: found -99 to 0; expected 0 to"),
         ({"x": EVENTS["x"] + 1}, "x: found 1 to 4; expected 0 to 3"),
