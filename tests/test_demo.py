@@ -6,7 +6,8 @@ import subprocess
 import sys
 
 import pytest
-from lava_support import lava_missing
+
+from bitspike.sim.engines import ENGINES
 
 
 @pytest.fixture(scope="module")
@@ -32,7 +33,7 @@ def test_accuracy(demo):
 def test_engines_are_equal_on_all_that_they_ran(demo):
     found = {row["engine"]: row for row in demo[1]["engines"]}
     wanted = {"reference": 360, "torch": 360, "onnx": 360}
-    if not lava_missing():
+    if ENGINES["lava"].available:
         wanted |= {"lava-models": 360, "lava": 20, "netx": 20}
     assert {name: row["samples"] for name, row in found.items()} == wanted
     neurons = 256 + 256 + 10

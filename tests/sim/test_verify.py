@@ -119,6 +119,14 @@ def test_an_engine_that_is_not_installed_says_how_to_get_it(monkeypatch):
         simulate(NETWORK, data_for(NETWORK), engine_name="absent")
 
 
+def test_folders_that_an_uninstallation_left_behind_are_no_engine(monkeypatch, tmp_path):
+    (tmp_path / "ghost" / "package").mkdir(parents=True)
+    monkeypatch.syspath_prepend(tmp_path)
+    assert not Engine(name="ghost", summary="", module="none", needs=("ghost.package",)).available
+    (tmp_path / "ghost" / "package" / "__init__.py").touch()
+    assert Engine(name="ghost", summary="", module="none", needs=("ghost.package",)).available
+
+
 def test_slow_engines_get_fewer_samples_unless_told(monkeypatch):
     slow = Engine(name="slow", summary="", module="bitspike.sim.engines.reference", samples=2)
     monkeypatch.setitem(ENGINES, "slow", slow)

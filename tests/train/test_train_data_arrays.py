@@ -140,6 +140,28 @@ def test_lists_cannot_claim_more_than_the_file(tmp_path):
         load_data(f"shd:{tmp_path}")
 
 
+def test_a_damaged_heap_is_told_and_never_read_for_ever(tmp_path):
+    write_heidelberg(tmp_path / "shd_train.h5", SAMPLES)
+    path = tmp_path / "shd_test.h5"
+    write_heidelberg(path, SAMPLES)
+    content = path.read_bytes()
+    at = content.index(b"GCOL")
+    for place, wrong, message in [
+        (at, b"GCOM", r"spikes/times of sample 0: found no list at byte \d+; expected a global heap"),
+        (
+            at + 8,
+            b"\xff" * 6,
+            r"spikes/times of sample 0: found a global heap that ends at byte \d+; expected \d+ at mo",
+        ),
+        (at + 24, b"\xff" * 8, "spikes/times of sample 0: found 0 bytes of a list; expected 6"),
+        (at + 16, b"\0\0", "spikes/times of sample 0: found 0 bytes of a list; expected 6"),
+        (at + 24, b"\0" * 8, "spikes/times of sample 0: found 0 bytes of a list; expected 6"),
+    ]:
+        path.write_bytes(content[:place] + wrong + content[place + len(wrong) :])
+        with pytest.raises(FileError, match=message):
+            load_data(f"shd:{tmp_path}")
+
+
 EVENTS = {
     "t": np.array([0, 99, 50, 10, 10], np.int64),
     "x": np.array([0, 3, 1, 2, 2], np.uint8),

@@ -37,9 +37,11 @@ class Engine:
     def available(self) -> bool:
         """Whether what it needs is installed (found, not imported)."""
         try:
-            return all(find_spec(name) is not None for name in self.needs)
+            found = [find_spec(name) for name in self.needs]
         except ModuleNotFoundError:  # a package on the way to the name is missing
             return False
+        # A folder that an uninstallation left behind is found too, but has no origin.
+        return all(spec is not None and spec.origin is not None for spec in found)
 
     def load(self) -> Callable[..., Record]:
         """Import the engine and return its `run`."""
@@ -63,7 +65,7 @@ ENGINES: dict[str, Engine] = {
         ),
         Engine(
             name="lava", summary="Lava's runtime, fixed-point CPU model of Loihi 2", module=_HERE + "lava",
-            needs=("lava.magma",), install=_LAVA, samples=20,
+            needs=("lava.magma.core.process.process",), install=_LAVA, samples=20,
         ),
         Engine(
             name="netx", summary="the NetX file, loaded by lava-dl, in Lava's runtime", module=_HERE + "netx",
@@ -71,7 +73,7 @@ ENGINES: dict[str, Engine] = {
         ),
         Engine(
             name="lava-models", summary="Lava's neuron and synapse models without its runtime",
-            module=_HERE + "lava_models", needs=("lava.magma",), install=_LAVA,
+            module=_HERE + "lava_models", needs=("lava.magma.core.process.process",), install=_LAVA,
         ),
     )
 }  # fmt: skip

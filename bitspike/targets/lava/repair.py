@@ -30,7 +30,7 @@ _SLAYER = "lava.lib.dl.slayer"
 
 def has_lava() -> bool:
     """Whether lava-nc is installed; found, not imported."""
-    return _found("lava.magma")
+    return _found("lava.magma.core.process.process")
 
 
 def has_lava_dl() -> bool:
@@ -156,7 +156,9 @@ def _resonate_and_fire(_device: Any) -> dict[str, Any]:
 
 
 def _found(name: str) -> bool:
+    """Whether the module is there, and not only the empty folders that an uninstallation leaves behind."""
     try:
-        return name in sys.modules or find_spec(name) is not None
+        spec = find_spec(name)
     except (ImportError, ValueError):
-        return False
+        return name in sys.modules
+    return name in sys.modules or (spec is not None and spec.origin is not None)

@@ -14,7 +14,7 @@ A sample has the shape (700,). Its steps divide 1.4 s, as in the tutorial of the
 validation part of SSC, are the published ones.
 
 HDF5 files may point at other files and claim more than they hold. Only hard links, plain datasets and deflate are
-read, and the lists of a file may not be longer together than the file.
+read; for the lists see :mod:`bitspike.train.datasets.hdf5_lists`.
 """
 
 import zlib
@@ -30,14 +30,12 @@ from bitspike.errors import FileError
 from bitspike.files import existing_file
 from bitspike.train.dataset import DataSet, Rows, SpikeSamples, checked_labels, pack_events
 from bitspike.train.datasets.binary import EXPANSION, folder
+from bitspike.train.datasets.hdf5_lists import DEFLATE, SHUFFLE, Lists
 from bitspike.train.encoders import Encoding
 
 UNITS = 700
 USUAL_US = 1_400_000
 _SHD_CLASSES, _SSC_CLASSES = 20, 35
-_DEFLATE, _SHUFFLE = 1, 2
-#: A list in a file: its length, then where it is (8 bytes of address, 4 of index).
-_REFERENCE = np.dtype([("length", "<u4"), ("place", "V12")])
 _DAMAGE = (OSError, KeyError, ValueError, TypeError, RuntimeError, OverflowError, AttributeError, zlib.error)
 
 
@@ -149,12 +147,12 @@ def _dataset(path: Path, file: Any, name: str) -> Any:
         raise FileError(path, f"{name} is no dataset")
     settings = item.id.get_create_plist()
     filters = {settings.get_filter(index)[0] for index in range(settings.get_nfilters())}
-    if item.is_virtual or settings.get_external_count() or not filters <= {_DEFLATE, _SHUFFLE}:
+    if item.is_virtual or settings.get_external_count() or not filters <= {DEFLATE, SHUFFLE}:
         raise FileError(path, f"{name} is virtual, external or packed with another filter; expected plain data")
     return item
 
 
-def _lists(path: Path, file: Any, name: str, kinds: str) -> Any:
+def _lists(path: Path, file: Any, name: str, kinds: str) -> Lists:
     """Return a dataset of lists of numbers, none of them read, together no longer than the file."""
     import h5py
 
@@ -162,42 +160,4 @@ def _lists(path: Path, file: Any, name: str, kinds: str) -> Any:
     base = h5py.check_vlen_dtype(item.dtype)
     if item.ndim != 1 or base is None or np.dtype(base).kind not in kinds:
         raise FileError(path, f"{name}: found {item.dtype} of shape {item.shape}; expected a list of numbers a sample")
-    claimed = sum(_lengths(path, item)) * np.dtype(base).itemsize
-    if claimed > path.stat().st_size:
-        raise FileError(path, f"{name} claims {claimed} bytes; a file of {path.stat().st_size} bytes cannot hold them")
-    return item
-
-
-def _lengths(path: Path, item: Any) -> list[int]:
-    """Return the lengths of all lists, from the stored references: HDF5 itself would make room for them at once."""
-    count = int(item.shape[0])
-    offset = item.id.get_offset()
-    if offset is not None:
-        with path.open("rb") as raw:
-            raw.seek(offset + item.file.userblock_size)
-            stored = raw.read(count * _REFERENCE.itemsize)
-        whole = stored[: len(stored) // _REFERENCE.itemsize * _REFERENCE.itemsize]
-        return np.frombuffer(whole, _REFERENCE)["length"].tolist()
-    if item.chunks is None:
-        return []
-    lengths: list[int] = []
-    for number in range(item.id.get_num_chunks()):
-        chunk = item.id.get_chunk_info(number).chunk_offset
-        lengths += _chunk_lengths(item, chunk)[: max(0, count - chunk[0])]
-    return lengths
-
-
-def _chunk_lengths(item: Any, chunk: tuple[int, ...]) -> list[int]:
-    """Return the lengths in one chunk; it is shuffled and deflated as the dataset's filters say."""
-    mask, stored = item.id.read_direct_chunk(chunk)
-    settings = item.id.get_create_plist()
-    filters = [settings.get_filter(index)[0] for index in range(settings.get_nfilters())]
-    size = item.chunks[0] * _REFERENCE.itemsize
-    for index, kind in reversed(list(enumerate(filters))):
-        if mask >> index & 1:
-            continue
-        if kind == _DEFLATE:
-            stored = zlib.decompressobj().decompress(stored, size)
-        else:
-            stored = np.frombuffer(stored, np.uint8).reshape(_REFERENCE.itemsize, -1).T.tobytes()
-    return np.frombuffer(stored, _REFERENCE)["length"].tolist()
+    return Lists(path, item, np.dtype(base))
