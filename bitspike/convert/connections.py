@@ -234,7 +234,7 @@ class Windowed(Connection):
         for (y, x), (rows, columns), (from_rows, from_columns) in self.places():
             taken = spikes[:, :, from_rows, from_columns]
             total[:, :, rows, columns] += np.einsum("oc,ncyx->noyx", part(self.tap(y, x)), taken)
-        return total.reshape(len(spikes), -1)
+        return total.reshape(len(spikes), self.shape[0])
 
     def _geometry(self) -> str:
         source, target = ("x".join(map(str, s)) for s in (self.source_shape, self.target_shape))

@@ -34,6 +34,7 @@ import numpy.typing as npt
 from bitspike.convert.description import Arrays, network_from
 from bitspike.convert.network import IntegerNetwork
 from bitspike.convert.onnx_bytes import MAX_BYTES, parse
+from bitspike.convert.onnx_connections import SPLIT, key_of, weights_in_graph
 from bitspike.convert.onnx_graph import FORMAT, FORMS, VERSION, Form, body_of, build
 from bitspike.convert.onnx_nodes import onnx_type
 from bitspike.convert.ranges import check_range
@@ -45,6 +46,8 @@ from bitspike.files import existing_file, replacing
 if TYPE_CHECKING:
     from onnx import GraphProto, ModelProto, TensorProto
 
+#: The types of connections that have an array of their own; the graph alone holds what the others need.
+_HAS_WEIGHTS = ("dense", "conv")
 #: Of the JSON: 250 bytes a population or connection.
 MAX_TEXT = 1 << 24
 
@@ -74,7 +77,7 @@ def write(network: IntegerNetwork, path: str | os.PathLike[str], form: Form = "s
     import onnx
 
     check_range(check(network))
-    _refuse_large(network, sum(rows * columns for rows, columns in (c.shape for c in network.connections)))
+    _refuse_large(network, sum(map(weights_in_graph, network.connections)))
     model = build(network, form)
     _refuse_large(network, model.ByteSize())
     try:
@@ -139,6 +142,10 @@ def _understood(data: bytes) -> OnnxFile:
         network = network_from(text, _arrays(text, _tensors(model, form), "" if form == "step" else "step/"))
     except (KeyError, TypeError, ValueError, OverflowError, RecursionError):
         raise BitspikeError("its description of the network is damaged") from None
+    # A pool's ones are made, not read: a small file must not ask for more of them than it could hold.
+    weights = sum(map(weights_in_graph, network.connections))
+    if weights > len(data):
+        raise BitspikeError(f"its network has {weights} weights; the file, of {len(data)} bytes, cannot hold them")
     _compare(model, metadata, network, form)
     return OnnxFile(network=network, form=form, data=data)
 
@@ -173,14 +180,29 @@ def _arrays(text: str, tensors: Mapping[str, "TensorProto"], prefix: str) -> Arr
         exponent = item["bias_exponent"] if item["bias_exponent"] in EXPONENTS else 0
         arrays[f"{item['name']}.bias"] = _values(tensors, f"{prefix}{item['name']}.bias", 1) >> exponent
     for index, item in enumerate(description["connections"]):
-        name = f"{prefix}{item['source']}.to.{item['target']}.delay{item['delay']}.weights"
-        matrix = _values(tensors, name, 2).T
+        if item["type"] not in _HAS_WEIGHTS:
+            continue
+        matrix = _matrix(tensors, f"{prefix}{key_of(item['source'], item['target'], item['delay'])}", item["type"])
         if item["kind"] in BIT_VALUES:
             low, high = BIT_VALUES[item["kind"]]
             arrays[f"{index}.words"] = BinaryWeights.pack(matrix, low=low, high=high).words
         else:
             arrays[f"{index}.values"] = IntegerWeights(values=matrix).values
     return arrays
+
+
+def _matrix(tensors: Mapping[str, "TensorProto"], name: str, kind: str) -> npt.NDArray[Any]:
+    """The weights of the connection called `name`, (targets, columns); of wide kernels, from both parts."""
+    if kind == "dense":
+        return _values(tensors, f"{name}.weights", 2).T
+    if f"{name}.weights.high" not in tensors:
+        kernels = _values(tensors, f"{name}.weights", 4)
+    else:
+        high, low = (_values(tensors, f"{name}.weights.{part}", 4).astype(np.int64) for part in ("high", "low"))
+        if high.shape != low.shape:
+            raise BitspikeError(f"initialiser {_shown(name)}.weights has parts of shapes {high.shape} and {low.shape}")
+        kernels = SPLIT * high + low
+    return kernels.reshape(len(kernels), -1)
 
 
 def _values(tensors: Mapping[str, "TensorProto"], name: str, dimensions: int) -> npt.NDArray[Any]:

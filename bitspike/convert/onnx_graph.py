@@ -18,13 +18,28 @@ Two forms share one body:
     ``<state>.final``.
 
 States: ``<population>.u`` and ``.v``, int32 (batch, neurons); ``<source>.past``, int8 (delay, batch, neurons), the
-spikes of the steps before, the latest first, where a connection has a delay; `step`, int64 scalar, the number of the
-step from 0, where a population has a `start`.
+spikes of the steps before, the latest first, where a connection has a delay, as each recurrent one has; `step`, int64
+scalar, the number of the step from 0, where a population has a `start`.
 
-Initialisers: ``<source>.to.<target>.delay<d>.weights``, (sources, targets), int8, or int32 where a weight is beyond
--127..127; ``.gain``, int32, ``64 << exponent``; ``<population>.bias``, int32, ``mantissa << exponent``;
-``.threshold``, int32, ``64 * vth``; ``.du.keep`` and ``.dv.keep``, int64, 4096 less the decay. A node has the name of
-what it computes. Names of populations have no dots and every name made from one has, so that none is used twice.
+Initialisers; ``*`` stands for ``<source>.to.<target>.delay<d>``:
+
+============================================  =========================================================================
+name                                          values
+============================================  =========================================================================
+``*.weights`` of ``dense``                    (sources, targets), int8, or int32 where a weight is beyond -127..127
+``*.weights`` of ``conv``                     (target channels, source channels / groups, height, width), int8
+``*.weights.high``, ``*.weights.low``         instead, where a weight is beyond -127..127: int8 parts of the same shape;
+of ``conv``                                   each weight is ``128 * high + low``, `low` in 0..127
+``*.ones`` of ``pool``                        (channels, 1, height, width), int8
+``*.gain``                                    int32, ``64 << exponent``; of ``identity`` times its weight
+``<population>.bias``                         int32, ``mantissa << exponent``
+``<population>.threshold``                    int32, ``64 * vth``
+``<population>.du.keep``, ``.dv.keep``        int64, 4096 less the decay
+============================================  =========================================================================
+
+The operators of each kind of connection are in :mod:`bitspike.convert.onnx_connections`. A graph of dense feed-forward
+connections is what it was before the other kinds came, so the version is still 1. A node has the name of what it
+computes. Names of populations have no dots and every name made from one has, so that none is used twice.
 """
 
 from typing import TYPE_CHECKING, Literal
@@ -55,7 +70,7 @@ def build(network: IntegerNetwork, form: Form = "scan") -> "ModelProto":
 
     Raises:
         UsageError: for an unknown form.
-        UnsupportedError: for a connection that is not dense and feed-forward.
+        UnsupportedError: for a kind of connection that :mod:`bitspike.convert.onnx_connections` does not list.
     """
     from onnx import helper
 

@@ -2,12 +2,9 @@
 
 from typing import NamedTuple
 
-from bitspike.convert.dense_only import dense_connections
-from bitspike.convert.network import DECAY_ONE, STATE_SHIFT, Dense, IntegerNetwork, Population
+from bitspike.convert.network import DECAY_ONE, STATE_SHIFT, Connection, IntegerNetwork, Population
+from bitspike.convert.onnx_connections import current, key
 from bitspike.convert.onnx_nodes import Nodes, Shape
-
-#: ONNX Runtime's product of int8 with int8 saturates a pair of -128 on processors without VNNI; -127 is safe.
-_NARROW = 127
 
 
 class State(NamedTuple):
@@ -30,20 +27,14 @@ def states(network: IntegerNetwork) -> tuple[State, ...]:
     return tuple(found)
 
 
-def key(connection: Dense) -> str:
-    """The name under which the graph has a connection; names of populations have no dots, so it is unique."""
-    return f"{connection.source}.to.{connection.target}.delay{connection.delay}"
-
-
 def body(network: IntegerNetwork, prefix: str) -> Nodes:
     """One step of every population; `prefix` begins every name."""
     nodes = Nodes(prefix)
     nodes.constant("zero", 0, "int32")
     nodes.constant("decay_one", DECAY_ONE, "int64")
     fired = {network.input.name: f"{prefix}spikes"}
-    dense = dense_connections(network, "the ONNX writer")
     for p in network.populations:
-        currents = [_connection(nodes, c, fired[c.source]) for c in dense if c.target == p.name]
+        currents = [current(nodes, c, _arriving(nodes, c, fired)) for c in network.incoming(p.name)]
         fired[p.name] = _population(nodes, p, currents)
     for source, depth in _depths(network).items():
         _remember(nodes, source, depth, fired[source])
@@ -63,21 +54,17 @@ def _has_clock(network: IntegerNetwork) -> bool:
     return any(p.start for p in network.populations)
 
 
-def _connection(nodes: Nodes, c: Dense, spikes: str) -> str:
-    """``64 * weight * 2^exponent * spike`` summed over the sources, int32 (batch, targets)."""
+def _arriving(nodes: Nodes, c: Connection, fired: dict[str, str]) -> str:
+    """The spikes that arrive over a connection in this step: its source's own, or those kept from `delay` steps ago.
+
+    A source that the step computes at the same place or later is never asked for its own spikes: a legal network has a
+    delay there.
+    """
+    if not c.delay:
+        return fired[c.source]
     name = key(c)
-    if c.delay:
-        index = nodes.constant(f"{name}.index", c.delay - 1, "int64")
-        spikes = nodes.add("Gather", [f"{nodes.prefix}{c.source}.past.in", index], f"{name}.spikes", axis=0)
-    matrix = c.weights.matrix().T
-    narrow = int(matrix.min(initial=0)) >= -_NARROW and int(matrix.max(initial=0)) <= _NARROW
-    weights = nodes.constant(f"{name}.weights", matrix, "int8" if narrow else "int32")
-    if narrow:
-        total = nodes.add("MatMulInteger", [spikes, weights], f"{name}.sum")
-    else:
-        total = nodes.add("MatMul", [nodes.cast(spikes, f"{name}.spikes.wide", "int32"), weights], f"{name}.sum")
-    gain = nodes.constant(f"{name}.gain", 1 << (STATE_SHIFT + c.exponent), "int32")
-    return nodes.add("Mul", [total, gain], f"{name}.current")
+    index = nodes.constant(f"{name}.index", c.delay - 1, "int64")
+    return nodes.add("Gather", [f"{nodes.prefix}{c.source}.past.in", index], f"{name}.spikes", axis=0)
 
 
 def _population(nodes: Nodes, p: Population, currents: list[str]) -> str:

@@ -19,6 +19,8 @@ EXPONENTS = range(8)
 MAX_DELAY = 62
 MAX_STEPS = 1 << 20
 MAX_NEURONS = 1 << 24
+#: Places of a window: height times width.
+MAX_WINDOW = 1 << 16
 RESETS = ("zero", "subtract")
 READOUTS = ("spike_count", "membrane_sum", "membrane_last")
 
@@ -134,6 +136,9 @@ def _window(c: Windowed, shapes: dict[str, tuple[int, ...]]) -> Iterator[str]:
     extents = (*c.source_shape, *c.window, *c.stride, *c.dilation)
     if min(extents) < 1 or min(c.padding) < 0 or max((*extents, *c.padding)) > MAX_NEURONS:
         yield f"{where}: extents, window, stride and dilation 1 or more, and padding 0 or more, were expected"
+        return
+    if math.prod(c.window) > MAX_WINDOW:
+        yield f"{where}: a window of {c.window[0]}x{c.window[1]}; expected at most {MAX_WINDOW} places"
         return
     if shapes[c.source] != c.source_shape:
         yield f"{where}: it reads shape {c.source_shape}; {c.source} has {shapes[c.source]}"

@@ -196,6 +196,12 @@ def test_a_loop_that_is_too_fast_for_a_chip_is_refused():
     assert first_divergence(slow, run_reference(slow, spikes()), run_reference(chip, spikes())) is None
 
 
+def test_no_sample_gives_no_input():
+    for connection in network().connections:
+        targets, sources = connection.shape
+        assert connection.deliver(np.zeros((0, sources), np.int64)).shape == (0, targets)
+
+
 def test_operations_are_counted_for_every_kind():
     base = network()
     record = run_reference(base, spikes())
@@ -221,6 +227,8 @@ def test_shapes_that_do_not_fit_are_faults():
         conv, replace(pool, source_shape=(4, 3, 12)), *rest
     )
     assert "the window does not fit" in faults(conv, replace(pool, kernel=(9, 9)), *rest)
+    huge = replace(pool, kernel=(3000, 3000), padding=(3000, 3000), stride=(9000, 9000))
+    assert "a window of 3000x3000; expected at most 65536 places" in faults(conv, huge, *rest)
     assert "padding 0 or more, were expected" in faults(replace(conv, stride=(0, 1)), pool, *rest)
     assert "a size of 35; expected (36, 36)" in faults(conv, pool, *rest[:2], replace(rest[2], size=35), rest[3])
     assert "weight 300; expected -256..255" in faults(conv, pool, *rest[:2], replace(rest[2], weight=300), rest[3])
@@ -233,11 +241,11 @@ def test_shapes_that_do_not_fit_are_faults():
 
 
 def test_formats_and_targets_refuse_by_name_what_they_do_not_take_yet(tmp_path):
-    from bitspike.convert import netx_file, nir_file, onnx_file
+    from bitspike.convert import netx_file, nir_file
     from bitspike.targets.lava.lower import lower
 
     base = network()
-    for write in (netx_file.write, nir_file.write, onnx_file.write):
+    for write in (netx_file.write, nir_file.write):
         with pytest.raises(UnsupportedError, match="connection input -> conv: of kind conv; the"):
             write(base, tmp_path / "net")
     with pytest.raises(UnsupportedError, match="connection input -> conv: of kind conv; the lowering to Lava"):

@@ -8,13 +8,15 @@ from dataclasses import replace
 
 import numpy as np
 import onnx
+import onnx_support
 import pytest
 from builders import chain
 from builders import spikes_for as some_spikes
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from onnx.reference import ReferenceEvaluator
-from strategies import networks
+from onnx_support import body_of, every_kind, initializer, refused
+from strategies import networks, spatial_networks
 
 from bitspike.convert import onnx_bytes, onnx_file
 from bitspike.convert.description import description_text
@@ -43,27 +45,8 @@ def mixed():
     return replace(network, connections=(*network.connections, wide, ones), populations=(first, second, last))
 
 
-def body_of(model, form):
-    return onnx_file.body_of(model, form)
-
-
-def initializer(graph, name):
-    return next(tensor for tensor in graph.initializer if tensor.name.removeprefix("step/") == name)
-
-
-def refused(path):
-    """The error's message: one line that begins with the path."""
-    with pytest.raises(FileError) as caught:
-        read(path)
-    message = str(caught.value)
-    assert message.startswith(f"{path}: ")
-    assert "\n" not in message
-    assert len(message) < len(str(path)) + 1000
-    return message.removeprefix(f"{path}: ")
-
-
-@settings(max_examples=25, deadline=None)
-@given(network=networks(), form=st.sampled_from(FORMS))
+@settings(max_examples=40, deadline=None)
+@given(network=st.one_of(networks(), spatial_networks()), form=st.sampled_from(FORMS))
 def test_round_trip_is_the_identity_and_the_checker_passes(tmp_path_factory, network, form):
     path = tmp_path_factory.mktemp("onnx") / "net.onnx"
     write(network, path, form=form)
@@ -77,16 +60,16 @@ def test_round_trip_is_the_identity_and_the_checker_passes(tmp_path_factory, net
 
 @pytest.mark.parametrize("form", FORMS)
 def test_the_same_network_gives_the_same_bytes(tmp_path, form):
-    write(mixed(), tmp_path / "a.onnx", form=form)
-    write(mixed(), tmp_path / "b.onnx", form=form)
+    write(every_kind(), tmp_path / "a.onnx", form=form)
+    write(every_kind(), tmp_path / "b.onnx", form=form)
     assert (tmp_path / "a.onnx").read_bytes() == (tmp_path / "b.onnx").read_bytes()
     script = (
         "import sys; sys.path.insert(0, sys.argv[1])\n"
-        "from test_onnx import build, mixed\n"
-        "sys.stdout.buffer.write(build(mixed(), sys.argv[2]).SerializeToString(deterministic=True))"
+        "from onnx_support import build, every_kind\n"
+        "sys.stdout.buffer.write(build(every_kind(), sys.argv[2]).SerializeToString(deterministic=True))"
     )
-    here = os.path.dirname(__file__)
-    environment = {**os.environ, "PYTHONHASHSEED": "7", "PYTHONPATH": os.path.dirname(here)}
+    here = os.path.dirname(onnx_support.__file__)
+    environment = {**os.environ, "PYTHONHASHSEED": "7", "PYTHONPATH": here}
     again = subprocess.run([sys.executable, "-c", script, here, form], capture_output=True, check=True, env=environment)
     assert again.stdout == (tmp_path / "a.onnx").read_bytes()
 
@@ -137,8 +120,9 @@ def test_both_forms_have_the_same_body():
     ]
 
 
-def test_names_are_used_once_and_say_where_they_are():
-    model = build(mixed())
+@pytest.mark.parametrize(("network", "name"), [(mixed(), "hidden2.v"), (every_kind(), "conv.to.pool.delay0.maps")])
+def test_names_are_used_once_and_say_where_they_are(network, name):
+    model = build(network)
     graphs = (model.graph, body_of(model, "scan"))
     values = [output for graph in graphs for node in graph.node for output in node.output]
     values += [item.name for graph in graphs for item in (*graph.initializer, *graph.input)]
@@ -146,7 +130,7 @@ def test_names_are_used_once_and_say_where_they_are():
     names = [node.name for graph in graphs for node in graph.node]
     assert all(names)
     assert len(names) == len(set(names))
-    assert "step/hidden2.v" in names
+    assert f"step/{name}" in names
 
 
 def test_weights_are_stored_once_a_byte_each():
@@ -154,7 +138,7 @@ def test_weights_are_stored_once_a_byte_each():
     assert build(network).ByteSize() - 300 * 200 - 200 * 10 < 12000
 
 
-@pytest.mark.parametrize("network", [mixed(), chain((4, 3), readout="membrane_last")])
+@pytest.mark.parametrize("network", [mixed(), every_kind(), chain((4, 3), readout="membrane_last")])
 def test_onnxs_own_evaluator_gives_the_same_integers(network):
     spikes = some_spikes(network, samples=2)
     outputs = [value.name for value in build(network).graph.output]

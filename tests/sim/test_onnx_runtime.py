@@ -10,6 +10,7 @@ from builders import chain
 from builders import spikes_for as some_spikes
 from hypothesis import assume, given, settings
 from hypothesis import strategies as st
+from onnx_support import QUANTITIES, assert_equal, scores_of
 from strategies import networks, spikes_for
 
 from bitspike.convert.network import VTH_MAX, Dense, Input, IntegerNetwork, Population, Readout
@@ -21,28 +22,8 @@ from bitspike.convert.rules import check
 from bitspike.convert.weights import BinaryWeights, weights_of
 from bitspike.errors import EngineError, FileError, RangeError, UnsupportedError, UsageError
 from bitspike.sim.engines import engine
-from bitspike.sim.engines.onnx_runtime import run, session
+from bitspike.sim.engines.onnx_runtime import run
 from bitspike.sim.reference import run_reference
-
-QUANTITIES = ("u", "v", "spikes")
-
-
-def assert_equal(record, reference):
-    """Same populations, types, shapes and values; no tolerance."""
-    assert list(record.traces) == list(reference.traces)
-    assert dict(record.latency) == dict(reference.latency)
-    for name, trace in reference.traces.items():
-        for quantity in QUANTITIES:
-            expected, found = getattr(trace, quantity), getattr(record.traces[name], quantity)
-            assert found.dtype == expected.dtype
-            assert found.shape == expected.shape
-            assert np.array_equal(found, expected), f"{name}.{quantity}"
-
-
-def scores_of(network, spikes):
-    """The graph's own read-out."""
-    feed = {"spikes": spikes.transpose(1, 0, 2).astype(np.int8)}
-    return session(build(network).SerializeToString()).run(["scores"], feed)[0]
 
 
 @settings(max_examples=60, deadline=None)
