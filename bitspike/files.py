@@ -31,11 +31,9 @@ def replacing(path: str | os.PathLike[str]) -> Iterator[Path]:
         temporary.chmod(0o666 & ~mask)
         temporary.replace(target)
     except OSError as error:
-        temporary.unlink(missing_ok=True)
         raise FileError(target, f"cannot be written ({error.strerror or error})") from None
-    except BaseException:
+    finally:
         temporary.unlink(missing_ok=True)
-        raise
 
 
 def existing_file(path: str | os.PathLike[str]) -> Path:
