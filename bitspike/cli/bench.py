@@ -1,8 +1,8 @@
-"""Commands that measure: bench estimators."""
+"""Commands that measure: bench estimators and bench train."""
 
 import json
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Literal
 
 import typer
 
@@ -42,3 +42,25 @@ def estimators(
         (out / "estimators.json").write_text(json.dumps(result.as_json(), indent=2) + "\n", encoding="utf-8")
         files.append(str(out / "estimators.json"))
     show("\n".join([str(result), *files]), {**result.as_json(), "files": files}, as_json)
+
+
+@app.command("train")
+def train(
+    runs: Annotated[int, typer.Option("--runs", help="Runs of each, alternating; the median counts.")] = 5,
+    batches: Annotated[int, typer.Option("--batches", help="Updates in a run.")] = 4,
+    threads: Annotated[int, typer.Option("--threads", help="Of torch, for both.")] = 1,
+    products: Annotated[
+        Literal["float32", "bfloat16"],
+        typer.Option("--products", help="Precision of the factors of matrix products, for both."),
+    ] = "float32",
+    quick: Annotated[bool, typer.Option("--quick", help="Two runs of one batch, in a few seconds.")] = False,
+    as_json: Json = False,
+) -> None:
+    """Time and memory of training 784-512-512-10 over 25 steps, beside snnTorch on the CPU (about half a minute)."""
+    from bitspike.train.bench_train import bench_train
+
+    if quick:
+        runs, batches = 2, 1
+    with progress("bench") as notify:
+        result = bench_train(runs=runs, batches=batches, threads=threads, products=products, notify=notify)
+    show(result, result.as_json(), as_json)

@@ -1,17 +1,29 @@
 """From a posterior over weights to bits: the most probable ones, a seeded sample, or a committee of samples.
 
-The only module here that reads a trained model, through the two protocols below; nothing after it sees torch.
+The only module here that reads a trained model, through the protocols below; nothing after it sees torch.
 """
 
 import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Literal, Protocol, overload
+from typing import ClassVar, Literal, Protocol, overload, runtime_checkable
 
 import numpy as np
 import numpy.typing as npt
 
-from bitspike.convert.network import Dense, Input, IntegerNetwork, Population, Readout, ReadoutKind, Reset
+from bitspike.convert.connections import Pair, Space
+from bitspike.convert.network import (
+    Connection,
+    Conv2d,
+    Dense,
+    Input,
+    IntegerNetwork,
+    Population,
+    Readout,
+    ReadoutKind,
+    Reset,
+    SumPool2d,
+)
 from bitspike.convert.ranges import check_range
 from bitspike.convert.rules import check
 from bitspike.convert.weights import BinaryWeights
@@ -22,9 +34,18 @@ _SAMPLE = re.compile(r"sample\((\d+)\)")
 
 
 class TrainedLayer(Protocol):
-    """What is read off a layer: the integer parameters of its neurons, as :class:`Population` has them."""
+    """What is read off a layer: the integer parameters of its neurons, as :class:`Population` has them.
 
+    Attributes:
+        kind: of the connection that feeds it: ``dense``, ``recurrent``, ``conv`` or ``pool``. A recurrent layer also
+            has a dense connection to itself, one step late, whose bits are called ``NAME.recurrent``.
+        name: of the population.
+        shape: of the population, flattened in C order.
+    """
+
+    kind: ClassVar[str]
     name: str
+    shape: tuple[int, ...]
 
     @property
     def du(self) -> int:
@@ -50,6 +71,25 @@ class TrainedLayer(Protocol):
         """One integer per neuron, -4096..4095."""
 
 
+@runtime_checkable
+class TrainedWindow(Protocol):
+    """What is read off a layer of kind ``conv`` or ``pool`` besides: its window, in (vertical, horizontal)."""
+
+    source_shape: Space
+
+    @property
+    def kernel(self) -> Pair:
+        """Size."""
+
+    @property
+    def stride(self) -> Pair:
+        """Distance from one place to the next."""
+
+    @property
+    def padding(self) -> Pair:
+        """Rows and columns on each side that have no neuron."""
+
+
 class TrainedModel(Protocol):
     """What is read off a trained network; :class:`bitspike.train.model.SpikingNetwork` is one."""
 
@@ -58,15 +98,16 @@ class TrainedModel(Protocol):
     readout: ReadoutKind
 
     @property
-    def input_size(self) -> int:
-        """Neurons of the input."""
+    def input_shape(self) -> tuple[int, ...]:
+        """Shape of the input, flattened in C order."""
 
     @property
-    def dense(self) -> Sequence[TrainedLayer]:
+    def populations(self) -> Sequence[TrainedLayer]:
         """The layers, from the input to the read-out."""
 
     def map_bits(self) -> Bits:
-        """The most probable weight bits, -1 or +1, (targets, sources), by layer name."""
+        """The most probable weight bits, -1 or +1, (targets, sources), by layer name; of a convolution (channels,
+        source channels * height * width of the kernel)."""
 
     def sample_bits(self, seed: int) -> Bits:
         """Weight bits drawn from the posterior; the same seed gives the same bits."""
@@ -145,14 +186,15 @@ def bits_of(model: TrainedModel, label: str) -> Bits:
 
 def _network(model: TrainedModel, label: str, name: str | None) -> IntegerNetwork:
     bits = bits_of(model, label)
-    populations, connections = [], []
+    populations: list[Population] = []
+    connections: list[Connection] = []
     source = model.input_name
-    for layer in model.dense:
+    for layer in model.populations:
         mantissa = np.asarray(layer.bias_mantissa())
         populations.append(
             Population(
                 name=layer.name,
-                shape=(len(mantissa),),
+                shape=layer.shape,
                 du=layer.du,
                 dv=layer.dv,
                 vth=layer.vth,
@@ -161,12 +203,12 @@ def _network(model: TrainedModel, label: str, name: str | None) -> IntegerNetwor
                 bias_exponent=layer.bias_exponent,
             )
         )
-        connections.append(Dense(source=source, target=layer.name, weights=BinaryWeights.pack(bits[layer.name])))
+        connections.extend(_connections(layer, source, bits))
         source = layer.name
     network = IntegerNetwork(
         name=name or "network",
         steps=model.steps,
-        input=Input(name=model.input_name, shape=(model.input_size,)),
+        input=Input(name=model.input_name, shape=model.input_shape),
         populations=tuple(populations),
         connections=tuple(connections),
         readout=Readout(population=source, kind=model.readout),
@@ -174,3 +216,38 @@ def _network(model: TrainedModel, label: str, name: str | None) -> IntegerNetwor
     )
     check_range(check(network))
     return network
+
+
+def _connections(layer: TrainedLayer, source: str, bits: Bits) -> Iterator[Connection]:
+    """The connections that end in the population of `layer`."""
+    if isinstance(layer, TrainedWindow):
+        yield _window(layer, source, layer.name, BinaryWeights.pack(bits[layer.name]) if layer.kind == "conv" else None)
+        return
+    if layer.kind not in ("dense", "recurrent"):
+        raise UsageError(f"layer {layer.name}: kind {layer.kind!r}; expected dense, recurrent, conv or pool")
+    yield Dense(source=source, target=layer.name, weights=BinaryWeights.pack(bits[layer.name]))
+    if layer.kind == "recurrent":
+        weights = BinaryWeights.pack(bits[f"{layer.name}.recurrent"])
+        yield Dense(source=layer.name, target=layer.name, weights=weights, delay=1)
+
+
+def _window(layer: TrainedWindow, source: str, target: str, weights: BinaryWeights | None) -> Connection:
+    """A convolution, or a pool where there are no weights."""
+    if weights is None:
+        return SumPool2d(
+            source=source,
+            target=target,
+            source_shape=layer.source_shape,
+            kernel=layer.kernel,
+            stride=layer.stride,
+            padding=layer.padding,
+        )
+    return Conv2d(
+        source=source,
+        target=target,
+        source_shape=layer.source_shape,
+        kernel=layer.kernel,
+        stride=layer.stride,
+        padding=layer.padding,
+        weights=weights,
+    )

@@ -1,8 +1,12 @@
 """The network and the estimator that a recipe describes."""
 
+import math
+
 from bitspike.train.estimators import IWST, Estimator, Tempered
 from bitspike.train.gumbel import GumbelRao
-from bitspike.train.model import DenseLayer, SpikingNetwork
+from bitspike.train.layers import ConvLayer, DenseLayer, Layer, PoolLayer, RecurrentLayer
+from bitspike.train.model import SpikingNetwork
+from bitspike.train.network_recipe import ConvRecipe, LayerRecipe, PoolRecipe, RecurrentRecipe, space
 from bitspike.train.noise import Gaussian, Logistic, Silent
 from bitspike.train.recipe import EstimatorRecipe, Recipe
 from bitspike.train.registers import Neuron
@@ -12,20 +16,30 @@ from bitspike.train.surrogates import Surrogate
 def build_network(recipe: Recipe) -> SpikingNetwork:
     """Return the untrained network of a recipe, initialised from the recipe's seed."""
     network = recipe.network
-    layers: list[DenseLayer] = []
-    inputs = recipe.data.inputs(network.layers[-1].neurons)
+    layers: list[Layer] = []
+    recipe.data.inputs(network.classes)
+    shapes = recipe.network_shapes()
     for number, layer in enumerate(network.layers, 1):
         name = "output" if number == len(network.layers) else f"hidden{number}"
         neuron = Neuron(du=layer.du, dv=layer.dv, vth=layer.vth, reset=layer.reset, bias_exponent=network.bias_exponent)
-        layers.append(DenseLayer(name=name, inputs=inputs, neurons=layer.neurons, neuron=neuron))
-        inputs = layer.neurons
+        layers.append(_layer(layer, name=name, before=shapes[number - 1], after=shapes[number], neuron=neuron))
     model = SpikingNetwork(
         layers, steps=recipe.data.steps, readout=network.readout, temperature=float(network.temperature)
     )
     model.initialise(recipe.seed, spread=recipe.training.spread)
-    for one in layers:
-        one.bias.requires_grad_(network.bias)
+    for bias in model.biases():
+        bias.requires_grad_(network.bias)
     return model
+
+
+def _layer(recipe: LayerRecipe, *, name: str, before: tuple[int, ...], after: tuple[int, ...], neuron: Neuron) -> Layer:
+    """Return one layer between populations of the shapes `before` and `after`."""
+    if isinstance(recipe, ConvRecipe):
+        return ConvLayer(name=name, source_shape=space(before), channels=after[0], window=recipe.window, neuron=neuron)
+    if isinstance(recipe, PoolRecipe):
+        return PoolLayer(name=name, source_shape=space(before), window=recipe.window, neuron=neuron)
+    kind = RecurrentLayer if isinstance(recipe, RecurrentRecipe) else DenseLayer
+    return kind(name=name, source_shape=before, inputs=math.prod(before), neurons=after[0], neuron=neuron)
 
 
 def build_estimator(recipe: EstimatorRecipe) -> Estimator:

@@ -1,7 +1,8 @@
 """Checkpoints: everything that the next epoch needs, in one safetensors file.
 
-Format ``bitspike-checkpoint``, version 1. Tensors, all float32: ``NAME.natural`` and ``NAME.bias`` of each layer, and
-for each trained parameter P the state of Adam, ``P.exp_avg`` and ``P.exp_avg_sq``. The configuration holds ``epoch``,
+Format ``bitspike-checkpoint``, version 1. Tensors, all float32: ``NAME.natural``, ``NAME.bias`` and
+``NAME.recurrent`` of each layer that has them, and for each trained parameter P the state of Adam, ``P.exp_avg`` and
+``P.exp_avg_sq``. The configuration holds ``epoch``,
 the epochs done, and ``updates``, the updates done.
 """
 
@@ -22,8 +23,8 @@ _MOMENTS = ("exp_avg", "exp_avg_sq")
 def _parameters(trainer: Trainer) -> dict[str, torch.nn.Parameter]:
     return {
         f"{layer.name}.{name}": parameter
-        for layer in trainer.model.dense
-        for name, parameter in (("natural", layer.natural), ("bias", layer.bias))
+        for layer in trainer.model.populations
+        for name, parameter in layer.named_parameters()
     }
 
 

@@ -22,6 +22,7 @@ every network of the posterior is then 0; a reset by subtraction leaves them.
 The whole loop over time is one autograd function, so that it can be made faster without touching a layer.
 """
 
+from collections.abc import Iterator
 from typing import Any, cast
 
 import torch
@@ -29,6 +30,9 @@ from torch import Tensor
 
 from bitspike.train.estimators import Estimator
 from bitspike.train.registers import UNITS, Neuron
+
+_BLOCK = 1 << 16
+"""Numbers of each tensor that are handled together where steps do not depend on each other: they stay in the cache."""
 
 
 def lattice(values: Tensor) -> Tensor:
@@ -41,16 +45,16 @@ def straight_through(values: Tensor, moved: Tensor) -> Tensor:
     return values + (moved - values).detach()
 
 
-def _decayed_plus(state: Tensor, fraction: float, more: Tensor) -> Tensor:
-    """Return lattice(state * fraction) + more; without decay nothing is truncated."""
+def _decayed_plus(state: Tensor, fraction: float, more: Tensor, out: Tensor) -> Tensor:
+    """Write lattice(state * fraction) + more to `out`; the state is used up. Without decay nothing is truncated."""
     if fraction == 1:
-        return state + more
-    return torch.add(more, (state * (fraction * UNITS)).trunc_(), alpha=1 / UNITS)
+        return torch.add(state, more, out=out)
+    return torch.add(more, state.mul_(fraction * UNITS).trunc_(), alpha=1 / UNITS, out=out)
 
 
-def _cleared(state: Tensor, bit: Tensor) -> Tensor:
+def _cleared(state: Tensor, bit: Tensor, out: Tensor | None = None) -> Tensor:
     """Return the state where the bit is 0, and 0 where it is 1."""
-    return torch.addcmul(state, state, bit, value=-1)
+    return torch.addcmul(state, state, bit, value=-1, out=out)
 
 
 def _kept(state: Tensor, fraction: float) -> Tensor:
@@ -72,43 +76,44 @@ class _Population(torch.autograd.Function):
         estimator: Estimator,
         floor: float,
     ) -> tuple[Tensor, Tensor]:
-        bits, membranes, scales = (torch.empty_like(mean) for _ in range(3))
-        u, v, var_u, cov, var_v = (torch.zeros_like(mean[0]) for _ in range(5))
+        bits, membranes, scales, ratios = (torch.empty_like(mean) for _ in range(4))
+        u, v, var_u, cov, var_v, noisy = (torch.zeros_like(mean[0]) for _ in range(6))
         cu, cv = neuron.keep_u, neuron.keep_v
-        for step in range(len(mean)):
-            u = mean[step] if cu == 0 else _decayed_plus(u, cu, mean[step])
-            v = torch.add(_decayed_plus(v, cv, u), bias, out=membranes[step])
-            var_u = variance[step] if cu == 0 else torch.add(variance[step], var_u, alpha=cu * cu)
-            var_v = torch.add(var_u, var_v, alpha=cv * cv)
+        inputs = zip(mean.unbind(), variance.unbind(), noise.unbind(), strict=True)
+        results = zip(bits.unbind(), membranes.unbind(), scales.unbind(), ratios.unbind(), strict=True)
+        for (a, var_a, eps), (bit, membrane, scale, ratio) in zip(inputs, results, strict=True):
+            u = a if cu == 0 else _decayed_plus(u, cu, a, out=u)
+            _decayed_plus(v, cv, u, out=membrane).add_(bias)
+            var_u = var_a if cu == 0 else torch.add(var_a, var_u, alpha=cu * cu, out=var_u)
+            torch.add(var_u, var_v, alpha=cv * cv, out=var_v)
             if cu != 0:
                 var_v.add_(cov, alpha=2 * cv * cu)
-                cov = torch.add(var_u, cov, alpha=cv * cu)
-            scale = torch.sqrt(var_v + floor * floor, out=scales[step])
-            bit = torch.gt(torch.addcmul(v, scale, noise[step]), neuron.vth, out=bits[step])
+                torch.add(var_u, cov, alpha=cv * cu, out=cov)
+            torch.add(var_v, floor * floor, out=scale).sqrt_()
+            torch.gt(torch.addcmul(membrane, scale, eps, out=noisy), neuron.vth, out=bit)
+            torch.div(membrane, scale, out=ratio)
             if neuron.reset == "zero":
-                v, var_v = _cleared(v, bit), _cleared(var_v, bit)
-                cov = _cleared(cov, bit) if cu != 0 else cov
+                _cleared(membrane, bit, out=v)
+                _cleared(var_v, bit, out=var_v)
+                if cu != 0:
+                    _cleared(cov, bit, out=cov)
             else:
-                v = torch.sub(v, bit, alpha=neuron.vth)
+                torch.sub(membrane, bit, alpha=neuron.vth, out=v)
         ctx.set_materialize_grads(False)
         ctx.save_for_backward(bits, membranes, scales, noise if estimator.uses_noise else None)
         ctx.neuron, ctx.estimator = neuron, estimator
-        return bits, membranes / scales
+        return bits, ratios
 
     @staticmethod
     def backward(ctx: Any, to_bits: Tensor | None, to_ratio: Tensor | None) -> tuple[Tensor | None, ...]:
-        bits, membranes, scales, noise = ctx.saved_tensors
+        bits, membranes, _, _ = ctx.saved_tensors
         neuron: Neuron = ctx.neuron
-        ratio = (membranes - neuron.vth) / scales
-        jacobian = ctx.estimator.unit_factor(ratio, bits, noise) / scales
-        per_variance = ratio.div_(scales).mul_(-0.5)
-        from_ratio = None if to_ratio is None else to_ratio / scales
-        ratio_variance = None if from_ratio is None else from_ratio * membranes / scales.square() * -0.5
-        to_u, to_v, to_variance = (torch.empty_like(bits) for _ in range(3))
+        to_v, to_variance = torch.empty_like(bits), torch.empty_like(bits)
+        to_u = to_v if neuron.keep_u == 0 else torch.empty_like(bits)
         # What comes back from the step after, not yet multiplied by the decays.
         g_u, g_v, g_var_u, g_cov, g_var_v = (torch.zeros_like(bits[0]) for _ in range(5))
         cu, cv = neuron.keep_u, neuron.keep_v
-        for step in range(len(bits) - 1, -1, -1):
+        for step, jacobian, per_variance, from_ratio, ratio_variance in _factors(ctx, to_ratio):
             bit, g_bit = bits[step], torch.zeros_like(g_v) if to_bits is None else to_bits[step]
             if neuron.reset == "zero":
                 g_bit = torch.addcmul(g_bit, g_v, membranes[step], value=-cv)
@@ -116,19 +121,40 @@ class _Population(torch.autograd.Function):
                 g_cov = _cleared(g_cov, bit) if cu != 0 else g_cov
             else:
                 g_bit = torch.sub(g_bit, g_v, alpha=cv * neuron.vth)
-            through = g_bit * jacobian[step]
+            through = g_bit.mul_(jacobian)
             g_v = torch.add(through, g_v, alpha=cv, out=to_v[step])
-            g_var_v = torch.addcmul(g_var_v * (cv * cv), through, per_variance[step], out=to_variance[step])
+            g_var_v = torch.addcmul(g_var_v * (cv * cv), through, per_variance, out=to_variance[step])
             if from_ratio is not None and ratio_variance is not None:
-                g_v.add_(from_ratio[step])
-                g_var_v.add_(ratio_variance[step])
+                g_v.add_(from_ratio)
+                g_var_v.add_(ratio_variance)
             if cu != 0:
                 g_u = torch.add(g_v, g_u, alpha=cu, out=to_u[step])
                 g_now = g_var_v + g_cov
                 g_cov = cv * cu * (g_cov + 2 * g_var_v)
                 g_var_v = g_var_v.clone()
                 g_var_u = torch.add(g_now, g_var_u, alpha=cu * cu, out=to_variance[step])
-        return to_v if cu == 0 else to_u, to_variance, to_v.sum((0, 1)), None, None, None, None
+        return to_u, to_variance, to_v.sum((0, 1)), None, None, None, None
+
+
+def _factors(ctx: Any, to_ratio: Tensor | None) -> Iterator[tuple[int, Tensor, Tensor, Tensor | None, Tensor | None]]:
+    """Yield what does not depend on later steps, last step first, a few steps at a time so that it stays in the cache.
+
+    Each is the step, db/dz, dz/dV times its share of the bit, and what to_ratio gives v and V, or None.
+    """
+    bits, membranes, scales, noise = ctx.saved_tensors
+    size = max(1, _BLOCK // max(1, bits[0].numel()))
+    for stop in range(len(bits), 0, -size):
+        rows = slice(max(0, stop - size), stop)
+        scale = scales[rows]
+        ratio = torch.sub(membranes[rows], ctx.neuron.vth).div_(scale)
+        jacobian = ctx.estimator.unit_factor(ratio, bits[rows], None if noise is None else noise[rows]) / scale
+        per_variance = ratio.div_(scale).mul_(-0.5)
+        from_ratio = None if to_ratio is None else to_ratio[rows] / scale
+        per_ratio = None if from_ratio is None else from_ratio * membranes[rows] / scale.square() * -0.5
+        for step in range(rows.stop - 1, rows.start - 1, -1):
+            at = step - rows.start
+            shares = (None, None) if from_ratio is None or per_ratio is None else (from_ratio[at], per_ratio[at])
+            yield step, jacobian[at], per_variance[at], *shares
 
 
 def noisy_population(

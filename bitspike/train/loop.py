@@ -38,8 +38,8 @@ class Trainer:
         self._estimator = build_estimator(recipe.estimator)
         self.optimiser = torch.optim.Adam(
             [
-                {"params": [layer.natural for layer in self.model.dense]},
-                {"params": [layer.bias for layer in self.model.dense if layer.bias.requires_grad]},
+                {"params": list(self.model.posteriors().values())},
+                {"params": [bias for bias in self.model.biases() if bias.requires_grad]},
             ]
         )
         self.epoch = 0

@@ -1,4 +1,4 @@
-"""A feed-forward spiking network with a Bernoulli posterior over one-bit weights.
+"""A spiking network with a Bernoulli posterior over one-bit weights.
 
 It runs in two ways: with posterior noise and gradients (`noisy`), and with collapsed weights on the chip's lattice,
 integer for integer (`record`, `predict`). All layers are evaluated in the same step.
@@ -13,97 +13,28 @@ import torch
 from torch import Tensor, nn
 
 from bitspike.errors import UsageError
-from bitspike.train.dynamics import impulse_response, membrane, noisy_population, straight_through
+from bitspike.train.dynamics import impulse_response, membrane
 from bitspike.train.encode import Stream, uniform, words
 from bitspike.train.estimators import Estimator
-from bitspike.train.neurons import evaluate
+from bitspike.train.layers import DenseLayer, Layer
 from bitspike.train.noise import Silent
-from bitspike.train.posterior import Bits, checked_bits, local_moments, map_bits, sample_bits
-from bitspike.train.registers import MANTISSA_RANGE, UNITS, Neuron, Reset
+from bitspike.train.posterior import Bits, checked_bits, map_bits, sample_bits
+from bitspike.train.registers import UNITS
 
 Readout = Literal["spike_count", "membrane_sum", "membrane_last"]
 State = tuple[npt.NDArray[np.uint8], npt.NDArray[np.int32], npt.NDArray[np.int32]]
 
 _CHUNK = 256
-
-
-class DenseLayer(nn.Module):
-    """A population and the one-bit connection that feeds it.
-
-    Attributes:
-        name: of the population.
-        natural: natural parameters of the weights, shape (neurons, inputs).
-        bias: in weights, shape (neurons,); rounded to its mantissa wherever it is used.
-    """
-
-    def __init__(self, *, name: str, inputs: int, neurons: int, neuron: Neuron) -> None:
-        super().__init__()
-        self.name = name
-        self.neuron = neuron
-        self.natural = nn.Parameter(torch.zeros(neurons, inputs))
-        self.bias = nn.Parameter(torch.zeros(neurons))
-
-    @property
-    def inputs(self) -> int:
-        """Neurons of the population before."""
-        return self.natural.shape[1]
-
-    @property
-    def neurons(self) -> int:
-        """Neurons of this population."""
-        return self.natural.shape[0]
-
-    @property
-    def du(self) -> int:
-        """Current decay, 0 to 4096."""
-        return self.neuron.du
-
-    @property
-    def dv(self) -> int:
-        """Voltage decay, 0 to 4096."""
-        return self.neuron.dv
-
-    @property
-    def vth(self) -> int:
-        """Threshold in whole weights."""
-        return self.neuron.vth
-
-    @property
-    def reset(self) -> Reset:
-        """What a spike leaves of the membrane: ``zero`` or ``subtract``."""
-        return self.neuron.reset
-
-    @property
-    def bias_exponent(self) -> int:
-        """Left shift of the bias mantissa in register units."""
-        return self.neuron.bias_exponent
-
-    def bias_mantissa(self) -> npt.NDArray[np.int32]:
-        """Return the integer biases, shape (neurons,); register units are ``mantissa << bias_exponent``."""
-        return self._mantissa().detach().numpy().astype(np.int32)
-
-    def rounded_bias(self) -> Tensor:
-        """Return the bias as the chip holds it, in weights, with a straight-through gradient."""
-        return straight_through(self.bias, self._mantissa() * self.neuron.bias_unit)
-
-    def moments(self, spikes: Tensor, sharpness: float) -> tuple[Tensor, Tensor]:
-        """Return mean and variance of the summed input for spikes of shape (..., inputs)."""
-        return local_moments(spikes, self.natural, sharpness)
-
-    def _mantissa(self) -> Tensor:
-        return torch.round(self.bias / self.neuron.bias_unit).clamp(*MANTISSA_RANGE)
-
-    def extra_repr(self) -> str:
-        """Describe the population in one line."""
-        neuron = f"du={self.du}, dv={self.dv}, vth={self.vth}, reset={self.reset}"
-        return f"{self.name}: {self.inputs} -> {self.neurons}, {neuron}"
+_RECURRENT = 1 << 32
+"""Added to a layer's number for the random words of its recurrent weights."""
 
 
 class SpikingNetwork(nn.Module):
-    """Dense layers, one after the other, and a read-out of the last.
+    """Layers, one after the other, and a read-out of the last.
 
     Attributes:
         steps: algorithmic time steps of a sample in training.
+        input_shape: of the input population, flattened in C order.
         input_size: neurons of the input.
         input_name: name of the input population.
         layers: the populations, first to last.
@@ -113,43 +44,59 @@ class SpikingNetwork(nn.Module):
 
     input_name = "input"
 
-    def __init__(self, layers: Sequence[DenseLayer], *, steps: int, readout: Readout, temperature: float) -> None:
+    def __init__(self, layers: Sequence[Layer], *, steps: int, readout: Readout, temperature: float) -> None:
         super().__init__()
+        check_read_out([layer.kind for layer in layers], readout)
         self.steps = steps
         self.readout: Readout = readout
         self.temperature = temperature
         self.layers = nn.ModuleList(layers)
 
     @property
-    def dense(self) -> list[DenseLayer]:
+    def populations(self) -> list[Layer]:
         """The layers with their own type."""
-        return [layer for layer in self.layers if isinstance(layer, DenseLayer)]
+        return [layer for layer in self.layers if isinstance(layer, Layer)]
+
+    @property
+    def input_shape(self) -> tuple[int, ...]:
+        """Shape of the input."""
+        return self.populations[0].source_shape
 
     @property
     def input_size(self) -> int:
         """Neurons of the input."""
-        return self.dense[0].inputs
+        return self.populations[0].inputs
 
     @property
     def classes(self) -> int:
         """Neurons of the last population."""
-        return self.dense[-1].neurons
+        return self.populations[-1].neurons
+
+    def posteriors(self) -> dict[str, nn.Parameter]:
+        """Return the natural parameters of all trained weights, each of shape (rows, columns), by name of the bits."""
+        return {name: natural for layer in self.populations for name, natural in layer.posteriors().items()}
+
+    def biases(self) -> list[nn.Parameter]:
+        """Return the biases of the layers that have them."""
+        return [layer.bias for layer in self.populations if layer.bias is not None]
 
     def initialise(self, seed: int, *, spread: float) -> None:
         """Set natural parameters uniformly in -spread to spread, a function of the seed alone, and biases to 0."""
         with torch.no_grad():
-            for index, layer in enumerate(self.dense):
-                raw = words(seed, Stream.INITIAL, index, layer.natural.numel())
+            for index, natural in self._numbered().values():
+                raw = words(seed, Stream.INITIAL, index, natural.numel())
                 values = spread * (2.0 * uniform(raw) - 1.0)
-                layer.natural.copy_(torch.from_numpy(values).reshape(layer.natural.shape))
-                layer.bias.zero_()
+                natural.copy_(torch.from_numpy(values).reshape(natural.shape))
+            for bias in self.biases():
+                bias.zero_()
 
     def fold(self, sharpness: float) -> None:
         """Multiply the sharpness into the natural parameters and round the biases for good."""
         with torch.no_grad():
-            for layer in self.dense:
-                layer.natural.mul_(sharpness)
-                layer.bias.copy_(layer.rounded_bias())
+            for natural in self.posteriors().values():
+                natural.mul_(sharpness)
+        for layer in self.populations:
+            layer.set_mantissa(layer.trained_mantissa())
 
     def noisy(
         self, spikes: Tensor, generator: torch.Generator, *, estimator: Estimator, floor: float, sharpness: float = 1.0
@@ -168,13 +115,10 @@ class SpikingNetwork(nn.Module):
             averaged over samples.
         """
         auxiliary = torch.zeros(())
-        spiking = self.dense if self.readout == "spike_count" else self.dense[:-1]
+        spiking = self.populations if self.readout == "spike_count" else self.populations[:-1]
         for layer in spiking:
-            mean, variance = layer.moments(spikes, sharpness)
-            noise = estimator.noise.draw(mean.shape, generator)
-            spikes, ratio = noisy_population(
-                mean, variance, layer.rounded_bias(), noise, neuron=layer.neuron, estimator=estimator, floor=floor
-            )
+            noise = estimator.noise.draw((*spikes.shape[:2], layer.neurons), generator)
+            spikes, ratio = layer.noisy(spikes, noise, estimator=estimator, floor=floor, sharpness=sharpness)
             auxiliary = auxiliary + ratio.square().sum() / ratio.shape[1]
         if self.readout == "spike_count":
             return spikes.sum(0) / self.temperature, auxiliary
@@ -183,7 +127,7 @@ class SpikingNetwork(nn.Module):
 
     def _noisy_membrane(self, spikes: Tensor, generator: torch.Generator | None, sharpness: float) -> Tensor:
         """Return logits of the last membrane; its noise is that of one weight sample held over all steps, or none."""
-        layer = self.dense[-1]
+        layer = self.populations[-1]
         response = torch.tensor(impulse_response(layer.neuron, len(spikes)))
         mean, _ = layer.moments(spikes, sharpness)
         states = membrane(mean, layer.rounded_bias(), layer.neuron)
@@ -198,14 +142,19 @@ class SpikingNetwork(nn.Module):
         return (value + torch.sqrt(variance + 1e-12) * noise) / self.temperature
 
     def map_bits(self) -> dict[str, Bits]:
-        """Return the most probable weights of each layer, -1 or +1, shape (neurons, inputs)."""
-        return {layer.name: map_bits(layer.natural.detach().numpy()) for layer in self.dense}
+        """Return the most probable weights, -1 or +1.
+
+        Returns:
+            Under a layer's name, shape (neurons, inputs), or (channels, source channels * height * width of the kernel)
+            of a convolution; under ``NAME.recurrent``, shape (neurons, neurons): targets, sources.
+        """
+        return {name: map_bits(natural.detach().numpy()) for name, natural in self.posteriors().items()}
 
     def sample_bits(self, seed: int) -> dict[str, Bits]:
         """Draw one network from the posterior; the same seed gives the same bits."""
         return {
-            layer.name: sample_bits(layer.natural.detach().numpy(), seed=seed, index=index)
-            for index, layer in enumerate(self.dense)
+            name: sample_bits(natural.detach().numpy(), seed=seed, index=index)
+            for name, (index, natural) in self._numbered().items()
         }
 
     def record(self, spikes: npt.NDArray[np.uint8], bits: Mapping[str, Bits] | None = None) -> dict[str, State]:
@@ -213,7 +162,7 @@ class SpikingNetwork(nn.Module):
 
         Args:
             spikes: input, 0 or 1, shape (samples, steps, input_size).
-            bits: weights of each layer; the most probable ones by default.
+            bits: weights as :meth:`map_bits` gives them, which is the default.
 
         Returns:
             For each layer spikes (uint8), and current and membrane at the end of each step (int32, units of 1/64).
@@ -231,16 +180,13 @@ class SpikingNetwork(nn.Module):
                 np.empty((*shape, layer.neurons), dtype=np.int32),
                 np.empty((*shape, layer.neurons), dtype=np.int32),
             )
-            for layer in self.dense
+            for layer in self.populations
         }
         for start in range(0, len(spikes), _CHUNK):
             rows = slice(start, start + _CHUNK)
             before = torch.from_numpy(np.array(spikes[rows].transpose(1, 0, 2), dtype=np.float32))
-            for layer in self.dense:
-                # Sums of at most 2**24 terms of -1, 0, 1: float32 holds them exactly.
-                inputs = (before @ torch.from_numpy(weights[layer.name].astype(np.float32)).T).long()
-                bias = torch.from_numpy(layer.bias_mantissa().astype(np.int64) << layer.bias_exponent)
-                found = evaluate(inputs, bias, layer.neuron, name=layer.name)
+            for layer in self.populations:
+                found = layer.evaluate(before, weights)
                 fired, currents, membranes = states[layer.name]
                 fired[rows], currents[rows], membranes[rows] = (part.numpy().transpose(1, 0, 2) for part in found)
                 before = found[0].float()
@@ -253,7 +199,7 @@ class SpikingNetwork(nn.Module):
 
         A membrane is read in register units of 1/64 weight, a spike count in spikes.
         """
-        fired, _, states = self.record(spikes, bits)[self.dense[-1].name]
+        fired, _, states = self.record(spikes, bits)[self.populations[-1].name]
         if self.readout == "spike_count":
             values = fired.sum(axis=1, dtype=np.int64)
         elif self.readout == "membrane_sum":
@@ -274,10 +220,24 @@ class SpikingNetwork(nn.Module):
             raise UsageError("input spikes: found a value other than 0 and 1")
 
     def _checked(self, bits: Mapping[str, Bits]) -> dict[str, Bits]:
-        names = [layer.name for layer in self.dense]
-        if set(bits) != set(names):
-            raise UsageError(f"weights: found layers {', '.join(map(str, bits))}; expected {', '.join(names)}")
+        expected = {name: natural.shape for name, natural in self.posteriors().items()}
+        if set(bits) != set(expected):
+            raise UsageError(f"weights: found layers {', '.join(map(str, bits))}; expected {', '.join(expected)}")
         return {
-            layer.name: checked_bits(bits[layer.name], shape=(layer.neurons, layer.inputs), name=layer.name)
-            for layer in self.dense
+            name: checked_bits(bits[name], shape=(rows, columns), name=name)
+            for name, (rows, columns) in expected.items()
         }
+
+    def _numbered(self) -> dict[str, tuple[int, nn.Parameter]]:
+        """Return `posteriors` with the number of each one's random words: the layer's, apart for recurrent ones."""
+        numbers: dict[str, tuple[int, nn.Parameter]] = {}
+        for index, layer in enumerate(self.populations):
+            for place, (name, natural) in enumerate(layer.posteriors().items()):
+                numbers[name] = (index + _RECURRENT * place, natural)
+        return numbers
+
+
+def check_read_out(kinds: Sequence[str], readout: str) -> None:
+    """Raise UsageError, which starts with the layer's key, unless the last kind of layer can have this read-out."""
+    if readout != "spike_count" and kinds[-1] != DenseLayer.kind:
+        raise UsageError(f"layers[{len(kinds) - 1}].kind: found {kinds[-1]!r}; expected 'dense' with {readout}")

@@ -3,14 +3,19 @@
 | tensor | dtype | shape | meaning |
 |---|---|---|---|
 | ``NAME.natural`` | float32 | (neurons, inputs) | natural parameters of the posterior, sharpness folded in |
+| ``NAME.recurrent`` | float32 | (neurons, neurons) | those of the recurrent weights, of kind ``recurrent`` only |
 | ``NAME.bias_mantissa`` | int32 | (neurons,) | biases; ``mantissa << bias_exponent`` in 1/64 weight |
 
+For kind ``conv`` the first is (channels, source channels * kernel * kernel) and the last (channels,); ``pool`` has no
+tensors.
 The configuration (format ``bitspike-model``, version 1) is the schema below: steps, read-out, temperature, and for each
-layer its name, sizes and integer neuron parameters.
+layer its name, kind, sizes and integer neuron parameters.
 """
 
 import dataclasses
+import math
 import os
+from abc import ABC, abstractmethod
 from pathlib import Path
 from typing import Literal
 
@@ -18,62 +23,121 @@ import numpy as np
 import torch
 
 from bitspike.errors import FileError, UsageError
-from bitspike.train.model import DenseLayer, SpikingNetwork
+from bitspike.train.layers import ConvLayer, DenseLayer, Layer, PoolLayer, RecurrentLayer
+from bitspike.train.model import SpikingNetwork, check_read_out
 from bitspike.train.registers import FORGETS, MANTISSA_RANGE, NEVER, Neuron
-from bitspike.train.schema import check, choice, from_table, name, real, ruled, several, whole
+from bitspike.train.schema import Checked, choice, from_table, name, real, ruled, several, whole
 from bitspike.train.tensorfile import Tensors, no_more, read_tensors, take_tensor, write_tensors
+from bitspike.train.windows import CHANNELS, KERNEL, PADDING, STRIDE, Space, Window
 
 MODEL_FILE = "model.safetensors"
 _FORM, _VERSION = "bitspike-model", 1
+_MOST = 1 << 24
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
-class _Layer:
+class _Layer(Checked, ABC):
+    """The neurons of a layer of any kind."""
+
     name: str = ruled(name())
-    kind: str = ruled(choice("dense"))
-    inputs: int = ruled(whole(1, 1 << 24))
-    neurons: int = ruled(whole(1, 1 << 24))
+    kind: str = ruled(choice("dense", "recurrent", "conv", "pool"))
     du: int = ruled(whole(0, FORGETS))
     dv: int = ruled(whole(0, FORGETS))
     vth: int = ruled(whole(0, NEVER))
     reset: Literal["zero", "subtract"] = ruled(choice("zero", "subtract"))
     bias_exponent: int = ruled(whole(0, 7))
 
-    def __post_init__(self) -> None:
-        check(self)
+    @property
+    def neuron(self) -> Neuron:
+        return Neuron(du=self.du, dv=self.dv, vth=self.vth, reset=self.reset, bias_exponent=self.bias_exponent)
+
+    @abstractmethod
+    def made(self, before: tuple[int, ...] | None) -> Layer:
+        """Return the layer, untrained, after a population of shape `before`; None where the file has none."""
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
-class _Model:
+class _Dense(_Layer):
+    inputs: int = ruled(whole(1, _MOST))
+    neurons: int = ruled(whole(1, _MOST))
+
+    def made(self, before: tuple[int, ...] | None) -> DenseLayer:
+        if before is not None and math.prod(before) != self.inputs:
+            raise UsageError(f"inputs: found {self.inputs}; expected {math.prod(before)}")
+        kind = RecurrentLayer if self.kind == RecurrentLayer.kind else DenseLayer
+        return kind(name=self.name, inputs=self.inputs, neurons=self.neurons, neuron=self.neuron, source_shape=before)
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class _Window(_Layer):
+    source_channels: int = ruled(whole(1, CHANNELS))
+    source_height: int = ruled(whole(1, _MOST))
+    source_width: int = ruled(whole(1, _MOST))
+    kernel: int = ruled(whole(1, KERNEL))
+    stride: int = ruled(whole(1, STRIDE))
+
+    def source(self, before: tuple[int, ...] | None) -> Space:
+        shape = (self.source_channels, self.source_height, self.source_width)
+        if before is not None and before != shape:
+            raise UsageError(f"source: found shape {shape}; expected {before}")
+        return shape
+
+    def made(self, before: tuple[int, ...] | None) -> Layer:
+        window = Window(kernel=self.kernel, stride=self.stride)
+        return PoolLayer(name=self.name, source_shape=self.source(before), window=window, neuron=self.neuron)
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class _Conv(_Window):
+    channels: int = ruled(whole(1, CHANNELS))
+    padding: int = ruled(whole(0, PADDING))
+
+    def made(self, before: tuple[int, ...] | None) -> ConvLayer:
+        window = Window(kernel=self.kernel, stride=self.stride, padding=self.padding)
+        source = self.source(before)
+        return ConvLayer(name=self.name, source_shape=source, channels=self.channels, window=window, neuron=self.neuron)
+
+
+_KINDS = {"dense": _Dense, "recurrent": _Dense, "conv": _Conv, "pool": _Window}
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class _Model(Checked):
     steps: int = ruled(whole(1, 1 << 24))
     readout: Literal["spike_count", "membrane_sum", "membrane_last"] = ruled(
         choice("spike_count", "membrane_sum", "membrane_last")
     )
     temperature: float = ruled(real(0, 1e9, above=True))
-    layers: tuple[_Layer, ...] = ruled(several(_Layer))
+    layers: tuple[_Layer, ...] = ruled(several(_Layer, _KINDS))
 
     def __post_init__(self) -> None:
-        check(self)
+        super().__post_init__()
         names = [layer.name for layer in self.layers]
+        names += [f"{layer.name}.recurrent" for layer in self.layers if layer.kind == RecurrentLayer.kind]
         if len(set(names)) < len(names):
             raise UsageError(f"layers: found the names {', '.join(names)}; expected different names")
-        for before, (at, layer) in zip(self.layers, enumerate(self.layers[1:], 1), strict=False):
-            if layer.inputs != before.neurons:
-                raise UsageError(f"layers[{at}].inputs: found {layer.inputs}; expected {before.neurons}")
+        check_read_out([layer.kind for layer in self.layers], self.readout)
+
+    def made(self) -> SpikingNetwork:
+        """Return the network, untrained."""
+        layers: list[Layer] = []
+        for at, layer in enumerate(self.layers):
+            try:
+                layers.append(layer.made(layers[-1].shape if layers else None))
+            except UsageError as error:
+                raise UsageError(f"layers[{at}].{error}") from None
+        return SpikingNetwork(layers, steps=self.steps, readout=self.readout, temperature=self.temperature)
 
 
 def save_model(model: SpikingNetwork, path: str | os.PathLike[str]) -> None:
     """Write a trained network, atomically; its biases are written as the integers that they round to."""
-    layers = [
-        {"name": layer.name, "kind": "dense", "inputs": layer.inputs, "neurons": layer.neurons}
-        | dataclasses.asdict(layer.neuron)
-        for layer in model.dense
-    ]
+    layers = [_described(layer) for layer in model.populations]
     config = {"steps": model.steps, "readout": model.readout, "temperature": model.temperature, "layers": layers}
     tensors: Tensors = {}
-    for layer in model.dense:
-        tensors[f"{layer.name}.natural"] = layer.natural.detach().numpy()
-        tensors[f"{layer.name}.bias_mantissa"] = layer.bias_mantissa()
+    for layer in model.populations:
+        tensors |= {f"{layer.name}.{key}": natural.detach().numpy() for key, natural in _naturals(layer)}
+        if layer.bias is not None:
+            tensors[f"{layer.name}.bias_mantissa"] = layer.trained_mantissa()
     write_tensors(path, tensors, form=_FORM, version=_VERSION, config=config)
 
 
@@ -86,23 +150,42 @@ def load_model(path: str | os.PathLike[str]) -> SpikingNetwork:
     file = Path(path) / MODEL_FILE if Path(path).is_dir() else Path(path)
     config, tensors = read_tensors(file, form=_FORM, version=_VERSION)
     try:
-        spec = from_table(_Model, config)
+        # On no device, so that sizes that do not fit the tensors take no memory.
+        with torch.device("meta"):
+            model = from_table(_Model, config).made()
     except UsageError as error:
         raise FileError(file, f"has an impossible configuration: {error}") from None
-    layers = []
-    for one in spec.layers:
-        shape = (one.neurons, one.inputs)
-        natural = take_tensor(file, tensors, f"{one.name}.natural", shape=shape, dtype=np.float32)
-        key = f"{one.name}.bias_mantissa"
-        mantissa = take_tensor(file, tensors, key, shape=shape[:1], dtype=np.int32)
-        low, high = MANTISSA_RANGE
-        if mantissa.min() < low or mantissa.max() > high:
-            raise FileError(file, f"tensor {key}: found a value outside {low} to {high}")
-        neuron = Neuron(du=one.du, dv=one.dv, vth=one.vth, reset=one.reset, bias_exponent=one.bias_exponent)
-        layer = DenseLayer(name=one.name, inputs=one.inputs, neurons=one.neurons, neuron=neuron)
-        with torch.no_grad():
-            layer.natural.copy_(torch.from_numpy(natural))
-            layer.bias.copy_(torch.from_numpy(mantissa) * neuron.bias_unit)
-        layers.append(layer)
+    for layer in model.populations:
+        for key, natural in _naturals(layer):
+            shape = tuple(natural.shape)
+            found = take_tensor(file, tensors, f"{layer.name}.{key}", shape=shape, dtype=np.float32)
+            setattr(layer, key, torch.nn.Parameter(torch.tensor(found)))
+        if layer.bias is not None:
+            key = f"{layer.name}.bias_mantissa"
+            mantissa = take_tensor(file, tensors, key, shape=tuple(layer.bias.shape), dtype=np.int32)
+            low, high = MANTISSA_RANGE
+            if mantissa.min() < low or mantissa.max() > high:
+                raise FileError(file, f"tensor {key}: found a value outside {low} to {high}")
+            layer.bias = torch.nn.Parameter(torch.empty(mantissa.shape))
+            layer.set_mantissa(mantissa)
     no_more(file, tensors)
-    return SpikingNetwork(layers, steps=spec.steps, readout=spec.readout, temperature=spec.temperature)
+    return model
+
+
+def _naturals(layer: Layer) -> list[tuple[str, torch.nn.Parameter]]:
+    """Return the natural parameters of a layer by the last part of their tensors' names."""
+    return [(key, value) for key, value in layer.named_parameters() if key != "bias"]
+
+
+def _described(layer: Layer) -> dict[str, str | int]:
+    """Return a layer's entry in the configuration."""
+    found: dict[str, str | int] = {"name": layer.name, "kind": layer.kind}
+    if isinstance(layer, ConvLayer | PoolLayer):
+        channels, height, width = layer.source_shape
+        found |= {"source_channels": channels, "source_height": height, "source_width": width}
+        found |= {"kernel": layer.window.kernel, "stride": layer.window.stride}
+        if isinstance(layer, ConvLayer):
+            found |= {"channels": layer.shape[0], "padding": layer.window.padding}
+    else:
+        found |= {"inputs": layer.inputs, "neurons": layer.neurons}
+    return found | dataclasses.asdict(layer.neuron)

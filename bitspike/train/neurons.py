@@ -23,7 +23,9 @@ def decayed(state: Tensor, decay: int) -> Tensor:
     return product.sign() * (product.abs() >> DECAY_BITS)
 
 
-def evaluate(inputs: Tensor, bias: Tensor, neuron: Neuron, *, name: str) -> tuple[Tensor, Tensor, Tensor]:
+def evaluate(
+    inputs: Tensor, bias: Tensor, neuron: Neuron, *, name: str, feedback: Tensor | None = None
+) -> tuple[Tensor, Tensor, Tensor]:
     """Run one population over all steps, exactly.
 
     Args:
@@ -31,6 +33,8 @@ def evaluate(inputs: Tensor, bias: Tensor, neuron: Neuron, *, name: str) -> tupl
         bias: bias in register units, int64, shape (neurons,).
         neuron: decays, threshold and reset.
         name: the population's name, for messages.
+        feedback: weights of -1 and +1 from the population's own spikes of the step before, float32, shape (neurons,
+            neurons): targets, sources; None where there are none.
 
     Returns:
         Spikes (uint8), and u and v at the end of each step (int32 register units), shape (steps, samples, neurons).
@@ -43,7 +47,11 @@ def evaluate(inputs: Tensor, bias: Tensor, neuron: Neuron, *, name: str) -> tupl
     membranes = torch.empty(inputs.shape, dtype=torch.int32)
     u = torch.zeros(inputs.shape[1:], dtype=torch.int64)
     v = torch.zeros_like(u)
-    for step, a in enumerate(inputs):
+    for step, fed in enumerate(inputs):
+        a = fed
+        if feedback is not None and step > 0:
+            # Sums of at most 2**24 terms of -1, 0, 1: float32 holds them exactly.
+            a = fed + (spikes[step - 1].float() @ feedback.T).long()
         _check(a, 1 - INPUT_LIMIT, INPUT_LIMIT - 1, f"{name}: summed input", step)
         u = decayed(u, neuron.du) + UNITS * a
         _check(u, -STATE_LIMIT, STATE_LIMIT - 1, f"{name}: current", step)

@@ -17,6 +17,12 @@ from bitspike.train.encode import Stream, below, words
 Bits = npt.NDArray[np.int8]
 
 
+def means_and_variances(natural: Tensor, sharpness: float) -> tuple[Tensor, Tensor]:
+    """Return mean mu = tanh(sharpness * w) and variance 1 - mu**2 of each weight, the shape of `natural`."""
+    mu = torch.tanh(sharpness * natural)
+    return mu, 1.0 - mu.square()
+
+
 def local_moments(spikes: Tensor, natural: Tensor, sharpness: float) -> tuple[Tensor, Tensor]:
     """Return mean and variance of the summed synaptic input (local reparameterisation).
 
@@ -30,9 +36,9 @@ def local_moments(spikes: Tensor, natural: Tensor, sharpness: float) -> tuple[Te
     Returns:
         Two tensors of shape (..., neurons), in weights and weights squared.
     """
-    mu = torch.tanh(sharpness * natural)
+    mu, spread = means_and_variances(natural, sharpness)
     mean = functional.linear(spikes, mu)
-    variance = functional.linear(spikes.detach().square(), 1.0 - mu.square())
+    variance = functional.linear(spikes.detach().square(), spread)
     return mean, variance
 
 
@@ -47,7 +53,7 @@ def sample_bits(natural: npt.NDArray[np.float32], *, seed: int, index: int) -> B
     Args:
         natural: w, shape (neurons, inputs).
         seed: seed of the draw.
-        index: number of the layer, so that layers differ.
+        index: number of the weights in their network, so that they differ.
     """
     probability = 0.5 * (1.0 + np.tanh(natural.astype(np.float64)))
     raw = words(seed, Stream.BITS, index, natural.size).reshape(natural.shape)

@@ -16,19 +16,17 @@ from bitspike.samples import SpikeData
 from bitspike.train.data import KNOWN, data_set, family, load_data
 from bitspike.train.encode import SEED_LIMIT
 from bitspike.train.encoders import CHANGE, DURATION, ENCODER, THRESHOLD, WINDOW, Encoding
-from bitspike.train.registers import FORGETS, NEVER
+from bitspike.train.network_recipe import NetworkRecipe
 from bitspike.train.schema import (
+    Checked,
     Rule,
-    check,
     choice,
     either,
-    flag,
     from_table,
     instance,
     name,
     real,
     ruled,
-    several,
     to_toml,
     whole,
 )
@@ -46,17 +44,8 @@ def _names_data(value: object) -> bool:
         return False
 
 
-class _Checked:
-    """A dataclass that checks its fields' rules when it is made."""
-
-    __slots__ = ()
-
-    def __post_init__(self) -> None:
-        check(self)
-
-
 @dataclasses.dataclass(frozen=True, kw_only=True)
-class DataRecipe(_Checked):
+class DataRecipe(Checked):
     """The data set and how it becomes spikes.
 
     Attributes:
@@ -115,60 +104,6 @@ class DataRecipe(_Checked):
         return {key: getattr(self, key) for key in ("encoder", "threshold", "change", "window", "duration_ms")}
 
 
-@dataclasses.dataclass(frozen=True, kw_only=True)
-class LayerRecipe(_Checked):
-    """One population and the connection that feeds it.
-
-    Attributes:
-        kind: of the connection.
-        neurons: size of the population.
-        vth: threshold in whole weights; 131071, the default, cannot spike and is for a membrane read-out.
-        du: current decay; 4096 means no current memory.
-        dv: voltage decay; 0 forgets nothing.
-        reset: what a spike leaves of the membrane.
-    """
-
-    kind: Literal["dense"] = ruled(choice("dense"), "dense")
-    neurons: int = ruled(whole(1, 1 << 20))
-    vth: int = ruled(whole(0, NEVER), NEVER)
-    du: int = ruled(whole(0, FORGETS), FORGETS)
-    dv: int = ruled(whole(0, FORGETS), 0)
-    reset: Literal["zero", "subtract"] = ruled(choice("zero", "subtract"), "zero")
-
-
-@dataclasses.dataclass(frozen=True, kw_only=True)
-class NetworkRecipe(_Checked):
-    """The network.
-
-    Attributes:
-        readout: what of the last population is the answer.
-        temperature: weights of membrane, or spikes, in one unit of logit.
-        bias: whether neurons have a trained bias.
-        bias_exponent: left shift of the integer bias in units of 1/64 weight; 6 makes biases whole weights.
-        layers: first to last; the last has one neuron a class.
-    """
-
-    readout: Literal["spike_count", "membrane_sum", "membrane_last"] = ruled(
-        choice("spike_count", "membrane_sum", "membrane_last"), "membrane_sum"
-    )
-    temperature: float = ruled(real(0, 1e6, above=True))
-    bias: bool = ruled(flag(), True)
-    bias_exponent: int = ruled(whole(0, 7), 6)
-    layers: tuple[LayerRecipe, ...] = ruled(several(LayerRecipe))
-
-    def __post_init__(self) -> None:
-        super().__post_init__()
-        *hidden, last = self.layers
-        for at, layer in enumerate(hidden):
-            if layer.vth == NEVER:
-                raise UsageError(f"layers[{at}].vth: found {NEVER}, which cannot spike; expected a lower threshold")
-        at = len(hidden)
-        if self.readout == "spike_count" and last.vth == NEVER:
-            raise UsageError(f"layers[{at}].vth: found {NEVER}, which cannot spike; expected less with spike_count")
-        if self.readout != "spike_count" and last.vth != NEVER:
-            raise UsageError(f"layers[{at}].vth: found {last.vth}; expected {NEVER} with {self.readout}")
-
-
 _SETTINGS = {
     "iwst": ("alpha",),
     "tempered": ("temper",),
@@ -179,7 +114,7 @@ _SETTINGS = {
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
-class EstimatorRecipe(_Checked):
+class EstimatorRecipe(Checked):
     """The gradient estimator. A setting that its `name` does not use is refused unless it has its default value.
 
     Attributes:
@@ -219,7 +154,7 @@ class EstimatorRecipe(_Checked):
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
-class TrainingRecipe(_Checked):
+class TrainingRecipe(Checked):
     """The optimisation: Adam with a cosine.
 
     Attributes:
@@ -244,7 +179,7 @@ class TrainingRecipe(_Checked):
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
-class Recipe(_Checked):
+class Recipe(Checked):
     """A whole training run; equal recipes on one machine give equal runs, bit for bit.
 
     Attributes:
@@ -267,14 +202,29 @@ class Recipe(_Checked):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        classes = family(self.data.name)[0].classes
+        known, place = family(self.data.name)
+        classes = known.classes
         last = len(self.network.layers) - 1
-        found = self.network.layers[last].neurons
+        found = self.network.classes
         # Where only the files say how many classes there are, training looks; a recipe is read without its data.
         if classes is not None and found != classes:
             raise UsageError(
                 f"network.layers[{last}].neurons: found {found}; expected {classes}, the classes of {self.data.name}"
             )
+        if not place:
+            self.network_shapes()
+
+    def network_shapes(self) -> tuple[tuple[int, ...], ...]:
+        """Return the shapes of the input and of each population.
+
+        Raises:
+            UsageError: a layer that does not fit what is before it.
+            FileError: a data set that is missing or damaged.
+        """
+        try:
+            return self.network.shapes(data_set(self.data.name).shape_for(self.data.encoding))
+        except UsageError as error:
+            raise UsageError(f"network.{error}") from None
 
     def with_seed(self, seed: int) -> "Recipe":
         """Return the same recipe with another seed."""

@@ -28,6 +28,7 @@ from bitspike.files import existing_file, replacing
 from bitspike.samples import SpikeData
 from bitspike.train.accuracy import accuracies
 from bitspike.train.checkpoint import CHECKPOINT_FILE, restore_checkpoint, save_checkpoint
+from bitspike.train.layers.base import dimensions
 from bitspike.train.loop import Metrics, Trainer
 from bitspike.train.model import SpikingNetwork
 from bitspike.train.modelfile import MODEL_FILE, load_model, save_model
@@ -80,7 +81,8 @@ class Run:
         return f"Run({self.recipe.name!r}, seed={self.recipe.seed}, folder={str(self.folder)!r})"
 
     def __str__(self) -> str:
-        sizes = "-".join(map(str, [self.model.input_size, *(layer.neurons for layer in self.model.dense)]))
+        shapes = [self.model.input_shape, *(layer.shape for layer in self.model.populations)]
+        sizes = "-".join(dimensions(shape) for shape in shapes)
         where = "in memory" if self.folder is None else str(self.folder)
         lines = [f"run {self.recipe.name}, seed {self.recipe.seed}: {sizes}, {self.model.steps} steps, {where}"]
         lines.append(f"{'accuracy':<12}" + "".join(f"{kind:>11}" for kind in _KINDS))

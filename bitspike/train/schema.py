@@ -23,12 +23,14 @@ class Rule:
         accepts: as a test.
         kind: the dataclass that stands for a table; None for a plain value.
         many: whether the field holds a tuple of `kind`.
+        variants: the subclasses of `kind` that may stand for a table, by what its ``kind`` says; the first by default.
     """
 
     expected: str
     accepts: Callable[[object], bool]
     kind: type | None = None
     many: bool = False
+    variants: Mapping[str, type] | None = None
 
 
 def whole(low: int, high: int) -> Rule:
@@ -83,13 +85,14 @@ def instance(kind: type) -> Rule:
     return Rule(f"a table ({kind.__name__})", lambda value: isinstance(value, kind), kind)
 
 
-def several(kind: type) -> Rule:
-    """An array of tables, one or more, as a tuple of the dataclass that stands for each."""
+def several(kind: type, variants: Mapping[str, type] | None = None) -> Rule:
+    """An array of tables, one or more, as a tuple of the dataclass that stands for each, or of its variants."""
     return Rule(
         f"one or more tables ({kind.__name__})",
         lambda value: isinstance(value, tuple) and len(value) > 0 and all(isinstance(one, kind) for one in value),
         kind,
         many=True,
+        variants=variants,
     )
 
 
@@ -98,6 +101,15 @@ def ruled(rule: Rule, default: object = dataclasses.MISSING) -> Any:
     if default is dataclasses.MISSING:
         return dataclasses.field(metadata={"rule": rule})
     return dataclasses.field(default=default, metadata={"rule": rule})
+
+
+class Checked:
+    """A dataclass that checks its fields' rules when it is made."""
+
+    __slots__ = ()
+
+    def __post_init__(self) -> None:
+        check(self)
 
 
 def check(value: object) -> None:
@@ -140,7 +152,18 @@ def _value(field: "dataclasses.Field[Any]", found: object, where: str) -> object
         return from_table(rule.kind, found, where=f"{where}.")
     if not isinstance(found, list):
         raise UsageError(f"{where}: found {found!r}; expected {rule.expected}")
-    return tuple(from_table(rule.kind, one, where=f"{where}[{at}].") for at, one in enumerate(found))
+    places = [(f"{where}[{at}].", one) for at, one in enumerate(found)]
+    return tuple(from_table(_variant(rule, one, where=place), one, where=place) for place, one in places)
+
+
+def _variant(rule: Rule, found: object, *, where: str) -> Any:
+    """Return the dataclass that stands for one table of an array."""
+    if rule.variants is None or not isinstance(found, Mapping):
+        return rule.kind
+    kind = found.get("kind", next(iter(rule.variants)))
+    if not isinstance(kind, str) or kind not in rule.variants:
+        raise UsageError(f"{where}kind: found {kind!r}; expected one of {', '.join(rule.variants)}")
+    return rule.variants[kind]
 
 
 def to_toml(value: object, *, prefix: str = "") -> str:
@@ -184,5 +207,8 @@ def differences(one: object, other: object, *, where: str = "") -> list[tuple[st
             found.append((f"the number of {key}", len(left), len(right)))
         else:
             for at, (a, b) in enumerate(zip(left, right, strict=True)):
-                found.extend(differences(a, b, where=f"{key}[{at}]."))
+                place = f"{key}[{at}]."
+                found.extend(
+                    differences(a, b, where=place) if type(a) is type(b) else [(f"{place}kind", a.kind, b.kind)]
+                )
     return found

@@ -43,7 +43,7 @@ def test_map_bits_are_signs_of_the_natural_parameters(run):
     assert network.collapse == "map"
     assert network.name == "small"
     assert network.steps == 16
-    for layer, connection in zip(run.model.dense, network.connections, strict=True):
+    for layer, connection in zip(run.model.populations, network.connections, strict=True):
         natural = layer.natural.detach().numpy()
         assert np.array_equal(connection.weights.matrix(), np.where(natural >= 0, 1, -1))
     assert [p.name for p in network.populations] == ["hidden1", "output"]

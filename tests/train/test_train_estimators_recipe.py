@@ -66,7 +66,7 @@ def test_each_choice_trains_the_digits(lines):
     first, second = (list(trainer.run_epoch())[-1] for _ in range(2))
     assert second["loss"] < 0.9 * first["loss"]
     assert second["accuracy"] > 0.3
-    assert all(torch.isfinite(layer.natural).all() for layer in trainer.model.dense)
+    assert all(torch.isfinite(layer.natural).all() for layer in trainer.model.populations)
 
 
 def test_a_surrogate_without_snntorch_is_refused_before_training(monkeypatch):

@@ -7,7 +7,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from bitspike.errors import RangeError, UsageError
-from bitspike.train.model import DenseLayer, SpikingNetwork
+from bitspike.train.layers import DenseLayer
+from bitspike.train.model import SpikingNetwork
 from bitspike.train.registers import NEVER, Neuron
 
 
@@ -108,7 +109,7 @@ def test_read_outs_are_integers_and_ties_go_to_the_lowest_class():
 def test_a_register_that_leaves_its_width_is_refused():
     model = small("membrane_sum", vth=NEVER)
     with torch.no_grad():
-        model.dense[0].bias.fill_(4095.0)
+        model.populations[0].bias.fill_(4095.0)
     with pytest.raises(RangeError) as caught:
         model.record(np.ones((1, 40, 3), dtype=np.uint8))
     assert str(caught.value) == ("output: membrane at step 31 is 8392704; the register holds -8388608 to 8388607")

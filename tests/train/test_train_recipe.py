@@ -7,7 +7,8 @@ import pytest
 
 from bitspike.errors import FileError, UsageError
 from bitspike.train import Recipe, load_recipe
-from bitspike.train.recipe import DataRecipe, EstimatorRecipe, LayerRecipe, NetworkRecipe, TrainingRecipe, parse_recipe
+from bitspike.train.network_recipe import DenseRecipe, NetworkRecipe
+from bitspike.train.recipe import DataRecipe, EstimatorRecipe, TrainingRecipe, parse_recipe
 
 DEMO = Path(__file__).parents[2] / "examples" / "digits.toml"
 
@@ -37,7 +38,7 @@ def test_text_becomes_values():
         network=NetworkRecipe(
             readout="membrane_sum",
             temperature=100,
-            layers=(LayerRecipe(neurons=8, vth=4, dv=1024), LayerRecipe(neurons=10)),
+            layers=(DenseRecipe(neurons=8, vth=4, dv=1024), DenseRecipe(neurons=10)),
         ),
         estimator=EstimatorRecipe(alpha="p"),
         training=TrainingRecipe(epochs=3),

@@ -1,0 +1,225 @@
+"""The time and the memory of training, beside the same layer sizes in snnTorch on the CPU.
+
+Both train 784-512-512-10 over 25 steps in batches of 128 on the same synthetic spikes, independent and of MNIST's mean
+rate, with Adam and the cross-entropy of the summed membrane of the last population:
+
+    bitspike   one-bit weights under a Bernoulli posterior: each layer over all steps at once, a mean and a variance of
+               each summed input, noise, straight-through gradients (alpha = p)
+    snntorch   weights of full precision: Leaky neurons in the usual loop over the steps, surrogate gradient (atan)
+
+They share the layer sizes, decay and reset, and not the method: where snnTorch multiplies a matrix once, the posterior
+multiplies two. `products` is the time of bitspike's matrix products alone, in the same run and at the same precision:
+with everything else free, an epoch could take no less.
+
+A run trains a few batches; runs alternate after one unmeasured batch of each, and the median counts. Seconds of an
+epoch are extrapolated to the 469 updates of 60 000 samples, and do not include encoding. Peak memory is measured apart,
+each in a process of its own: the most it held in residence (Linux's VmHWM) less what it held after imports and data.
+"""
+
+import io
+import json
+import statistics
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+import torch
+
+from bitspike.errors import EngineError, UsageError
+from bitspike.train.bench_sides import (
+    BATCH,
+    EPOCH,
+    SIDES,
+    SIZES,
+    STEPS,
+    UPDATES,
+    Batches,
+    Step,
+    check_snntorch,
+    products_alone,
+    synthetic,
+)
+
+Products = Literal["float32", "bfloat16"]
+Notify = Callable[[str, int, int], None]
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class TrainBench:
+    """What was measured; see the module's docstring.
+
+    Attributes:
+        measured: seconds of an update in each run, in the order of the runs, by name.
+        products_alone: seconds of bitspike's matrix products in an update, one of each run.
+        peak_mib: by name; None where the system does not tell.
+        products: precision of the factors of the matrix products, of both.
+    """
+
+    measured: dict[str, tuple[float, ...]]
+    products_alone: tuple[float, ...]
+    peak_mib: dict[str, float | None]
+    batches: int
+    threads: int
+    products: Products
+
+    @property
+    def seconds(self) -> dict[str, float]:
+        """Seconds of an epoch by name, extrapolated from the median."""
+        return {name: statistics.median(times) * UPDATES for name, times in self.measured.items()}
+
+    @property
+    def products_seconds(self) -> float:
+        """Seconds of the matrix products alone in an epoch of bitspike, extrapolated from the median."""
+        return statistics.median(self.products_alone) * UPDATES
+
+    @property
+    def ratio(self) -> float:
+        """snnTorch's seconds over ours; above 1 we are faster."""
+        return self.seconds["snntorch"] / self.seconds["bitspike"]
+
+    @property
+    def runs(self) -> int:
+        """Measured runs of each."""
+        return len(self.products_alone)
+
+    def __str__(self) -> str:
+        from rich import box
+        from rich.console import Console
+        from rich.table import Table
+
+        table = Table(title="one epoch of 60 000 samples, extrapolated", box=box.SIMPLE, padding=(0, 1))
+        for heading in ("", "seconds", "fastest and slowest run", "peak MiB"):
+            table.add_column(heading, justify="right" if heading else "left", no_wrap=True)
+        for name, times in self.measured.items():
+            peak = self.peak_mib[name]
+            spread = f"{min(times) * UPDATES:.1f} to {max(times) * UPDATES:.1f}"
+            table.add_row(name, f"{self.seconds[name]:.1f}", spread, "-" if peak is None else f"{peak:.0f}")
+        table.add_row("matrix products of bitspike alone", f"{self.products_seconds:.1f}", "", "")
+        console = Console(file=io.StringIO(), width=100, color_system=None)
+        with console.capture() as printed:
+            console.print(table)
+        network = f"{'-'.join(map(str, SIZES))}, {STEPS} steps, batch {BATCH}, {self.products} products"
+        counted = f"medians of {self.runs} alternating runs of {self.batches} batches, {self.threads} threads"
+        ratio = f"ratio {self.ratio:.2f}: snnTorch's time over bitspike's"
+        return "\n".join([printed.get().rstrip(), network, counted, ratio])
+
+    def as_json(self) -> dict[str, Any]:
+        """Return everything as plain values."""
+        return {
+            "ratio": self.ratio,
+            "seconds": self.seconds,
+            "seconds_are": f"an epoch of {EPOCH} samples, extrapolated from {self.batches} of {UPDATES} updates a run",
+            "products_seconds": self.products_seconds,
+            "peak_mib": self.peak_mib,
+            "runs": self.runs,
+            "batches": self.batches,
+            "threads": self.threads,
+            "products": self.products,
+            "network": list(SIZES),
+            "steps": STEPS,
+            "batch": BATCH,
+            "update_seconds": {name: list(times) for name, times in self.measured.items()},
+        }
+
+
+def bench_train(
+    *, runs: int = 5, batches: int = 4, threads: int = 1, products: Products = "float32", notify: Notify | None = None
+) -> TrainBench:
+    """Measure both; see the module's docstring.
+
+    Args:
+        runs: measured runs of each, 1 or more.
+        batches: updates in a run, 1 or more.
+        threads: of torch's operations, of both.
+        products: ``bfloat16`` lets torch round the factors of matrix products to 8 significant bits, of both.
+        notify: called with a label, the number of the run from 0, and the number of runs.
+
+    Raises:
+        UsageError: an impossible number.
+        MissingDependencyError: snnTorch is not installed.
+        EngineError: a process that measured memory failed.
+    """
+    for name, value in (("runs", runs), ("batches", batches), ("threads", threads)):
+        if value < 1:
+            raise UsageError(f"{name}: found {value}; expected 1 or more")
+    check_snntorch()
+    with _settings(threads, products):
+        data = synthetic(batches)
+        steps = {name: make() for name, make in SIDES.items()}
+        for step in steps.values():
+            step(*data[0])
+        found: dict[str, list[float]] = {name: [] for name in steps}
+        alone: list[float] = []
+        for run in range(runs):
+            for name, step in steps.items():
+                if notify is not None:
+                    notify(name, run, runs)
+                found[name].append(_timed(step, data))
+            alone.append(products_alone(data[0][0]))
+    return TrainBench(
+        measured={name: tuple(times) for name, times in found.items()},
+        products_alone=tuple(alone),
+        peak_mib={name: _peak_in_child(name, threads, products) for name in SIDES},
+        batches=batches,
+        threads=threads,
+        products=products,
+    )
+
+
+def measure_peak(name: str, threads: int, products: Products) -> None:
+    """Train two batches of one side in this process, and write its peak memory in MiB to standard output, or null."""
+    with _settings(threads, products):
+        data = synthetic(2)
+        if name == "snntorch":
+            check_snntorch()
+        before = _resident("VmRSS")
+        step = SIDES[name]()
+        for spikes, labels in data:
+            step(spikes, labels)
+        after = _resident("VmHWM")
+    sys.stdout.write(json.dumps(None if before is None or after is None else (after - before) / 1024))
+
+
+def _peak_in_child(name: str, threads: int, products: Products) -> float | None:
+    code = f"from bitspike.train.bench_train import measure_peak as m; m({name!r}, {threads}, {products!r})"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
+    if done.returncode != 0:
+        last = done.stderr.strip().splitlines()[-1:] or [f"exit code {done.returncode}"]
+        raise EngineError(f"memory of {name} was not measured: {last[0]}")
+    found: float | None = json.loads(done.stdout)
+    return found
+
+
+def _resident(key: str) -> int | None:
+    """Return a line of Linux's own account in KiB; getrusage is not used, since its peak includes the parent's."""
+    status = Path("/proc/self/status")
+    if not status.exists():
+        return None
+    lines = dict(line.split(":", 1) for line in status.read_text(encoding="utf-8").splitlines())
+    return int(lines[key].split()[0])
+
+
+def _timed(step: Step, data: Batches) -> float:
+    """Return the mean seconds of an update."""
+    begun = time.perf_counter()
+    for spikes, labels in data:
+        step(spikes, labels)
+    return (time.perf_counter() - begun) / len(data)
+
+
+@contextmanager
+def _settings(threads: int, products: Products) -> Iterator[None]:
+    """Set torch's threads and the precision of its matrix products in this block."""
+    before = torch.get_num_threads(), torch.get_float32_matmul_precision()
+    torch.set_num_threads(threads)
+    torch.set_float32_matmul_precision("medium" if products == "bfloat16" else "highest")
+    try:
+        yield
+    finally:
+        torch.set_num_threads(before[0])
+        torch.set_float32_matmul_precision(before[1])
