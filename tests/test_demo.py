@@ -25,9 +25,10 @@ def demo(tmp_path_factory):
 def test_accuracy(demo):
     accuracy = demo[1]["accuracy"]
     assert accuracy["map"] >= 0.97
-    assert 0 <= accuracy["posterior"] <= 1
+    assert accuracy["posterior"] >= 0.95
+    assert accuracy["noisy"] >= 0.95
     assert set(demo[1]["calibration"]) == {"posterior", "map", "noisy"}
-    assert 0 <= demo[1]["calibration"]["posterior"]["ece"] <= 1
+    assert all(0 < scores["ece"] < 0.1 for scores in demo[1]["calibration"].values())
 
 
 def test_engines_are_equal_on_all_that_they_ran(demo):
