@@ -60,7 +60,7 @@ def bitspike_step() -> Step:
     ]
     network = SpikingNetwork(layers, steps=STEPS, readout="membrane_sum", temperature=200.0)
     network.initialise(0, spread=0.5)
-    optimiser = torch.optim.Adam(network.parameters(), lr=0.02)
+    optimiser = torch.optim.Adam(network.parameters(), lr=0.02, fused=True)
     generator, estimator = torch.Generator().manual_seed(1), IWST()
 
     def step(spikes: Tensor, labels: Tensor) -> None:

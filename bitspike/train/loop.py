@@ -40,7 +40,8 @@ class Trainer:
             [
                 {"params": list(self.model.posteriors().values())},
                 {"params": [bias for bias in self.model.biases() if bias.requires_grad]},
-            ]
+            ],
+            fused=True,
         )
         self.epoch = 0
         self._samples = load_samples(recipe.data.name, "train", recipe.data.encoding)
@@ -130,7 +131,12 @@ class Trainer:
         estimator = self.recipe.estimator
         with flushed_denormals():
             logits, auxiliary = self.model.noisy(
-                spikes, generator, estimator=self._estimator, sharpness=sharpness, floor=estimator.floor
+                spikes,
+                generator,
+                estimator=self._estimator,
+                sharpness=sharpness,
+                floor=estimator.floor,
+                auxiliary=estimator.auxiliary > 0,
             )
             error = functional.cross_entropy(logits, labels)
             loss = error + estimator.auxiliary * auxiliary if estimator.auxiliary > 0 else error

@@ -40,9 +40,11 @@ class SpikingNetwork(nn.Module):
         layers: the populations, first to last.
         readout: ``spike_count``, ``membrane_sum`` or ``membrane_last`` of the last population.
         temperature: weights of integer read-out in one unit of logit.
+        precision: of spikes and matrix products in :meth:`noisy`: float32 or bfloat16.
     """
 
     input_name = "input"
+    precision: torch.dtype = torch.float32
 
     def __init__(self, layers: Sequence[Layer], *, steps: int, readout: Readout, temperature: float) -> None:
         super().__init__()
@@ -99,7 +101,14 @@ class SpikingNetwork(nn.Module):
             layer.set_mantissa(layer.trained_mantissa())
 
     def noisy(
-        self, spikes: Tensor, generator: torch.Generator, *, estimator: Estimator, floor: float, sharpness: float = 1.0
+        self,
+        spikes: Tensor,
+        generator: torch.Generator,
+        *,
+        estimator: Estimator,
+        floor: float,
+        sharpness: float = 1.0,
+        auxiliary: bool = False,
     ) -> tuple[Tensor, Tensor]:
         """Run one pass with posterior noise.
 
@@ -109,37 +118,47 @@ class SpikingNetwork(nn.Module):
             estimator: the noise, and how gradients pass a bit.
             sharpness: factor on the natural parameters.
             floor: standard deviation of the membranes' own noise, in weights.
+            auxiliary: whether the auxiliary sum is wanted.
 
         Returns:
             Logits, shape (samples, classes), and the auxiliary sum: (v / s)**2 summed over layers, steps and neurons,
-            averaged over samples.
+            averaged over samples; 0 where it is not wanted.
         """
-        auxiliary = torch.zeros(())
+        sums = torch.zeros(())
+        spikes = spikes.to(self.precision)
         spiking = self.populations if self.readout == "spike_count" else self.populations[:-1]
         for layer in spiking:
-            noise = estimator.noise.draw((*spikes.shape[:2], layer.neurons), generator)
-            spikes, ratio = layer.noisy(spikes, noise, estimator=estimator, floor=floor, sharpness=sharpness)
-            auxiliary = auxiliary + ratio.square().sum() / ratio.shape[1]
+            spikes, squares = layer.noisy(
+                spikes, generator, estimator=estimator, floor=floor, sharpness=sharpness, summed=auxiliary
+            )
+            sums = sums + squares / spikes.shape[1]
         if self.readout == "spike_count":
-            return spikes.sum(0) / self.temperature, auxiliary
+            return spikes.float().sum(0) / self.temperature, sums
         source = None if isinstance(estimator.noise, Silent) else generator
-        return self._noisy_membrane(spikes, source, sharpness), auxiliary
+        return self._noisy_membrane(spikes, source, sharpness), sums
 
     def _noisy_membrane(self, spikes: Tensor, generator: torch.Generator | None, sharpness: float) -> Tensor:
         """Return logits of the last membrane; its noise is that of one weight sample held over all steps, or none."""
         layer = self.populations[-1]
         response = torch.tensor(impulse_response(layer.neuron, len(spikes)))
-        mean, _ = layer.moments(spikes, sharpness)
-        states = membrane(mean, layer.rounded_bias(), layer.neuron)
-        if self.readout == "membrane_sum":
-            value, kernel = states.sum(0), response.cumsum(0).flip(0)
+        kernel = response.cumsum(0).flip(0) if self.readout == "membrane_sum" else response.flip(0)
+        # What one weight adds to the read-out, where no decay truncates.
+        total = torch.einsum("t,tbn->bn", kernel.to(spikes.dtype), spikes).float()
+        mean, variance = layer.moments(total, sharpness)
+        if layer.neuron.keep_v == 1 and layer.neuron.keep_u in (0, 1):
+            value = mean + layer.rounded_bias() * self._bias_weight(len(spikes))
         else:
-            value, kernel = states[-1], response.flip(0)
+            drive, _ = layer.moments(spikes.float(), sharpness)
+            states = membrane(drive, layer.rounded_bias(), layer.neuron)
+            value = states.sum(0) if self.readout == "membrane_sum" else states[-1]
         if generator is None:
             return value / self.temperature
-        _, variance = layer.moments(torch.einsum("t,tbn->bn", kernel, spikes), sharpness)
         noise = torch.randn(value.shape, generator=generator)
         return (value + torch.sqrt(variance + 1e-12) * noise) / self.temperature
+
+    def _bias_weight(self, steps: int) -> float:
+        """Return what a bias of one weight adds to the read-out of a membrane that forgets nothing."""
+        return steps * (steps + 1) / 2 if self.readout == "membrane_sum" else float(steps)
 
     def map_bits(self) -> dict[str, Bits]:
         """Return the most probable weights, -1 or +1.

@@ -12,6 +12,7 @@ from torch import Tensor, nn
 
 from bitspike.train.dynamics import noisy_population, straight_through
 from bitspike.train.estimators import Estimator
+from bitspike.train.fused import can_run, draw_keys, fused_population
 from bitspike.train.neurons import evaluate
 from bitspike.train.posterior import Bits
 from bitspike.train.registers import MANTISSA_RANGE, Neuron, Reset
@@ -28,10 +29,12 @@ class Layer(nn.Module, ABC):
         neuron: what its neurons share.
         bias: in weights, shape (neurons,) or one for all neurons of a channel; rounded to its mantissa wherever it is
             used. None where the kind has none.
+        binary_input: whether the spikes that come in are bits, which are their own squares.
     """
 
     kind: ClassVar[str]
     bias: nn.Parameter | None
+    binary_input: bool = True
 
     def __init__(self, *, name: str, source_shape: tuple[int, ...], shape: tuple[int, ...], neuron: Neuron) -> None:
         super().__init__()
@@ -99,20 +102,65 @@ class Layer(nn.Module, ABC):
         """Return weights, float32 of shape (neurons, neurons), from each neuron's last spike to the others; or None."""
         return None
 
+    def joint_moments(self, spikes: Tensor, sharpness: float) -> Tensor:
+        """Return what :meth:`moments` does in one tensor of the type of `spikes`: means, then variances.
+
+        The shape is (steps, samples, 2 * neurons), or (steps, samples, neurons) where there is no variance. Kinds that
+        can make both by one product do so where the spikes are bits.
+        """
+        mean, variance = self.moments(spikes.float(), sharpness)
+        return torch.cat([mean, variance], dim=-1).to(spikes.dtype)
+
+    def joint_feedback(self, sharpness: float, dtype: torch.dtype) -> Tensor | None:  # noqa: ARG002
+        """Return means, then variances of the weights from the population's own bits, shape (2 * neurons, neurons)."""
+        return None
+
     def noisy(
-        self, spikes: Tensor, noise: Tensor, *, estimator: Estimator, floor: float, sharpness: float
+        self,
+        spikes: Tensor,
+        generator: torch.Generator,
+        *,
+        estimator: Estimator,
+        floor: float,
+        sharpness: float,
+        summed: bool = False,
     ) -> tuple[Tensor, Tensor]:
         """Run with posterior noise; see :func:`bitspike.train.dynamics.noisy_population`.
 
         Args:
-            spikes: of the population before, float, shape (steps, samples, inputs).
-            noise: as the estimator's noise draws it, shape (steps, samples, neurons).
+            spikes: of the population before, float32 or bfloat16, shape (steps, samples, inputs).
+            generator: source of the noise.
             estimator: how gradients pass a bit.
             floor: standard deviation of the membranes' own noise, in weights, above 0.
             sharpness: factor on the natural parameters.
+            summed: whether the auxiliary sum is wanted.
 
         Returns:
-            Bits and ratios v / s before reset, shape (steps, samples, neurons).
+            Bits, shape (steps, samples, neurons), of the type of `spikes`; and the sum of (v / s)**2 before reset, 0
+            where it is not wanted.
+        """
+        if can_run(estimator, spikes.device):
+            return fused_population(
+                self.joint_moments(spikes, sharpness),
+                self.rounded_bias(),
+                draw_keys(generator),
+                neuron=self.neuron,
+                estimator=estimator,
+                floor=floor,
+                recurrent=self.joint_feedback(sharpness, spikes.dtype),
+                summed=summed,
+            )
+        noise = estimator.noise.draw((*spikes.shape[:2], self.neurons), generator)
+        bits, ratio = self.defined(spikes.float(), noise, estimator=estimator, floor=floor, sharpness=sharpness)
+        return bits.to(spikes.dtype), ratio.square().sum() if summed else torch.zeros(())
+
+    def defined(
+        self, spikes: Tensor, noise: Tensor, *, estimator: Estimator, floor: float, sharpness: float
+    ) -> tuple[Tensor, Tensor]:
+        """Run with given noise, by the definition; see :func:`bitspike.train.dynamics.noisy_population`.
+
+        Returns:
+            Bits and ratios v / s before reset, float32, shape (steps, samples, neurons).
         """
         mean, variance = self.moments(spikes, sharpness)
         return noisy_population(

@@ -10,6 +10,7 @@ from torch.nn import functional
 
 from bitspike.train.layers.base import Layer
 from bitspike.train.posterior import Bits, means_and_variances
+from bitspike.train.products import conv_moments, stacked
 from bitspike.train.registers import Neuron
 from bitspike.train.windows import Space, Window
 
@@ -60,6 +61,17 @@ class ConvLayer(Layer):
         """Return mean and variance of the summed input; no gradient from the variance to the spikes."""
         mean, variance = means_and_variances(self.natural, sharpness)
         return self._convolved(spikes, mean), self._convolved(spikes.detach().square(), variance)
+
+    def joint_moments(self, spikes: Tensor, sharpness: float) -> Tensor:
+        """Return means, then variances, by one convolution where the spikes are bits."""
+        if not self.binary_input:
+            return super().joint_moments(spikes, sharpness)
+        weights = stacked(*means_and_variances(self.natural, sharpness), spikes.dtype)
+        kernels = weights.reshape(-1, self.source_shape[0], *self.kernel)
+        images = spikes.reshape(-1, *self.source_shape)
+        window = self.window
+        found = conv_moments(images, kernels, self.shape[0], stride=window.stride, padding=window.padding)
+        return found.reshape(*spikes.shape[:-1], 2 * self.neurons)
 
     def summed(self, spikes: Tensor, bits: Mapping[str, Bits]) -> Tensor:
         """Return the exact summed input.

@@ -8,7 +8,8 @@ import torch
 from torch import Tensor, nn
 
 from bitspike.train.layers.base import Layer
-from bitspike.train.posterior import Bits, local_moments
+from bitspike.train.posterior import Bits, local_moments, means_and_variances
+from bitspike.train.products import dense_moments, stacked
 from bitspike.train.registers import Neuron
 
 
@@ -37,6 +38,13 @@ class DenseLayer(Layer):
     def moments(self, spikes: Tensor, sharpness: float) -> tuple[Tensor, Tensor]:
         """Return mean and variance of the summed input for spikes of shape (..., inputs)."""
         return local_moments(spikes, self.natural, sharpness)
+
+    def joint_moments(self, spikes: Tensor, sharpness: float) -> Tensor:
+        """Return means, then variances, by one product where the spikes are bits."""
+        if not self.binary_input:
+            return super().joint_moments(spikes, sharpness)
+        weights = stacked(*means_and_variances(self.natural, sharpness), spikes.dtype)
+        return dense_moments(spikes, weights, self.neurons)
 
     def summed(self, spikes: Tensor, bits: Mapping[str, Bits]) -> Tensor:
         """Return the exact summed input; float32 holds sums of at most 2**24 terms of -1, 0 and 1 exactly."""

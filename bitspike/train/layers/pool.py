@@ -56,6 +56,10 @@ class PoolLayer(Layer):
         sums = self._pooled(spikes)
         return sums, torch.zeros_like(sums)
 
+    def joint_moments(self, spikes: Tensor, sharpness: float) -> Tensor:  # noqa: ARG002
+        """Return the sums alone."""
+        return self._pooled(spikes)
+
     def summed(self, spikes: Tensor, bits: Mapping[str, Bits]) -> Tensor:  # noqa: ARG002
         """Return the sums; float32 holds them exactly."""
         return self._pooled(spikes).long()

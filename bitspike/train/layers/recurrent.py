@@ -10,6 +10,7 @@ from torch import Tensor, nn
 from bitspike.train.estimators import Estimator
 from bitspike.train.layers.dense import DenseLayer
 from bitspike.train.posterior import Bits, means_and_variances
+from bitspike.train.products import stacked
 from bitspike.train.recurrence import noisy_recurrent_population
 from bitspike.train.registers import Neuron
 
@@ -42,10 +43,14 @@ class RecurrentLayer(DenseLayer):
         """Return the recurrent weights."""
         return torch.from_numpy(bits[self.recurrent_name].astype(np.float32))
 
-    def noisy(
+    def joint_feedback(self, sharpness: float, dtype: torch.dtype) -> Tensor:
+        """Return means, then variances of the recurrent weights."""
+        return stacked(*means_and_variances(self.recurrent, sharpness), dtype)
+
+    def defined(
         self, spikes: Tensor, noise: Tensor, *, estimator: Estimator, floor: float, sharpness: float
     ) -> tuple[Tensor, Tensor]:
-        """Run with posterior noise; the recurrent weights add theirs."""
+        """Run with given noise, by the definition; the recurrent weights add theirs."""
         mean, variance = self.moments(spikes, sharpness)
         weights, _ = means_and_variances(self.recurrent, sharpness)
         return noisy_recurrent_population(

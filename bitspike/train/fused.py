@@ -1,0 +1,186 @@
+"""The noisy population of :mod:`bitspike.train.dynamics`, by compiled kernels on a CPU.
+
+The equations are the same. What differs: mean and variance of the input come in one tensor, as one matrix product makes
+them; numbers are single precision throughout, or bfloat16 between layers; a bit's noise is never stored, since only the
+bit matters: it is the less likely one with its probability, by a random word that is a hash of step, sample, neuron and
+two keys. Importance-weighted straight-through with one alpha runs here, plain straight-through included; other
+estimators, other devices and double precision use the definition.
+"""
+
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any, cast
+
+import numpy as np
+import numpy.typing as npt
+import torch
+from torch import Tensor
+
+from bitspike.train.estimators import IWST, Estimator
+from bitspike.train.noise import Gaussian, Logistic
+from bitspike.train.registers import Neuron
+
+Array = npt.NDArray[Any]
+_KINDS: dict[torch.dtype, tuple[torch.dtype, Any]] = {
+    torch.float32: (torch.int32, np.uint32),
+    torch.bfloat16: (torch.int16, np.uint16),
+}
+"""Integers of the same width: how torch and numpy see the bits of a float."""
+
+
+def can_run(estimator: Estimator, device: torch.device) -> bool:
+    """Whether the kernels know this estimator on this device."""
+    return isinstance(estimator, IWST) and type(estimator.noise) in (Gaussian, Logistic) and device.type == "cpu"
+
+
+def draw_keys(generator: torch.Generator) -> Array:
+    """Return two random words, the keys of a population's noise."""
+    return torch.randint(1 << 32, (2,), generator=generator, device=generator.device).cpu().numpy().astype(np.uint32)
+
+
+class _Settings:
+    """What both directions of a population need beside tensors."""
+
+    def __init__(self, neuron: Neuron, estimator: Estimator, floor: float, *, summed: bool) -> None:
+        alpha = estimator.alpha if isinstance(estimator, IWST) else "p"
+        self.alpha = np.float32(-1.0 if alpha == "p" else alpha)
+        self.decays = tuple(np.float32(value) for value in (neuron.keep_u, neuron.keep_v, neuron.vth, floor * floor))
+        self.flags = (neuron.reset == "zero", isinstance(estimator.noise, Logistic), summed)
+
+
+def _words(values: Tensor) -> Array:
+    """Return bfloat16 as uint16 and float32 as it is, without a copy."""
+    values = values.detach()
+    return values.view(torch.int16).numpy().view(np.uint16) if values.dtype == torch.bfloat16 else values.numpy()
+
+
+def _bits(values: Tensor) -> Array:
+    """Return the bits of floats as unsigned integers, without a copy."""
+    signed, unsigned = _KINDS[values.dtype]
+    return values.detach().view(signed).numpy().view(unsigned)
+
+
+def _over_samples(samples: int, work: Callable[[int, int], None]) -> None:
+    """Run `work` on all samples, in as many threads as torch has; samples are independent, so nothing changes."""
+    threads = min(torch.get_num_threads(), samples)
+    if threads == 1:
+        work(0, samples)
+        return
+    # The flag belongs to a thread of the processor.
+    flush = float(torch.tensor([1e-38]) * 0.01) == 0.0
+
+    def part(number: int) -> None:
+        torch.set_flush_denormal(flush)
+        work(samples * number // threads, samples * (number + 1) // threads)
+
+    with ThreadPoolExecutor(threads) as pool:
+        list(pool.map(part, range(threads)))
+
+
+class _Population(torch.autograd.Function):
+    """The loop; `recurrent` has the weights' means and variances, shape (2 * neurons, neurons), or is None."""
+
+    @staticmethod
+    def forward(  # noqa: PLR0917
+        ctx: Any, moments: Tensor, bias: Tensor, recurrent: Tensor | None, keys: Array, settings: _Settings
+    ) -> tuple[Tensor, Tensor]:
+        from bitspike.train.kernels.population import forward
+
+        steps, samples, _ = moments.shape
+        neurons = len(bias)
+        bits = torch.empty((steps, samples, neurons), dtype=moments.dtype)
+        membranes, scales = (torch.empty((steps, samples, neurons)) for _ in range(2))
+        states, auxiliary = np.zeros((5, samples, neurons), np.float32), np.zeros(samples)
+        moments = moments.contiguous()
+        fired, kept, spread = _bits(bits), membranes.numpy(), scales.numpy()
+        fixed = bias.detach().float().contiguous().numpy()
+
+        def run(inputs: Array, rows: slice) -> None:
+            _over_samples(
+                samples,
+                lambda first, last: forward(
+                    inputs, fixed, states, keys, rows.start, settings.decays, settings.flags,
+                    fired[rows], kept[rows], spread[rows], auxiliary, first, last,
+                ),
+            )  # fmt: skip
+
+        if recurrent is None:
+            run(_words(moments), slice(0, steps))
+        else:
+            for step in range(steps):
+                fed = moments[step] if step == 0 else torch.addmm(moments[step], bits[step - 1], recurrent.T)
+                run(_words(fed)[None], slice(step, step + 1))
+        ctx.save_for_backward(bits, membranes, scales, recurrent)
+        ctx.settings, ctx.width = settings, moments.shape[2]
+        ctx.set_materialize_grads(False)
+        return bits, torch.tensor(auxiliary.sum(), dtype=torch.float32)
+
+    @staticmethod
+    def backward(ctx: Any, to_bits: Tensor | None, to_auxiliary: Tensor | None) -> tuple[Tensor | None, ...]:
+        from bitspike.train.kernels.population import backward
+
+        bits, membranes, scales, recurrent = ctx.saved_tensors
+        settings: _Settings = ctx.settings
+        steps, samples, neurons = bits.shape
+        to_bits = torch.zeros_like(bits) if to_bits is None else to_bits.contiguous()
+        weight = np.float32(0.0 if to_auxiliary is None else float(to_auxiliary))
+        to_moments = torch.empty((steps, samples, ctx.width), dtype=bits.dtype)
+        states, to_bias = np.zeros((5, samples, neurons), np.float32), np.zeros((samples, neurons), np.float32)
+        fired, kept, spread, result = _bits(bits), membranes.numpy(), scales.numpy(), _words(to_moments)
+
+        def run(above: Array, rows: slice) -> None:
+            _over_samples(
+                samples,
+                lambda first, last: backward(
+                    above, weight, fired[rows], kept[rows], spread[rows], states, settings.decays, settings.flags,
+                    settings.alpha, result[rows], to_bias, first, last,
+                ),
+            )  # fmt: skip
+
+        to_recurrent = None
+        if recurrent is None:
+            run(_words(to_bits), slice(0, steps))
+        else:
+            means = recurrent[:neurons]
+            for step in range(steps - 1, -1, -1):
+                above = to_bits[step]
+                if step < steps - 1:
+                    above = torch.addmm(above, to_moments[step + 1, :, :neurons], means)
+                run(_words(above)[None], slice(step, step + 1))
+            to_recurrent = to_moments[1:].flatten(0, 1).T @ bits[:-1].flatten(0, 1)
+        return to_moments, torch.from_numpy(to_bias.sum(0)), to_recurrent, None, None
+
+
+def fused_population(
+    moments: Tensor,
+    bias: Tensor,
+    keys: Array,
+    *,
+    neuron: Neuron,
+    estimator: Estimator,
+    floor: float,
+    recurrent: Tensor | None = None,
+    summed: bool = False,
+) -> tuple[Tensor, Tensor]:
+    """Run a population with posterior noise.
+
+    Args:
+        moments: means, then variances of the summed input from the populations before, shape (steps, samples, 2 *
+            neurons), in weights and weights squared; or means alone, shape (steps, samples, neurons). float32 or
+            bfloat16.
+        bias: in weights, shape (neurons,).
+        keys: of the noise, as :func:`draw_keys` gives them.
+        neuron: decays, threshold and reset.
+        estimator: one that :func:`can_run` knows.
+        floor: standard deviation of the membrane's own noise, in weights, above 0.
+        recurrent: means, then variances of the weights from the population's own bits of the step before, shape (2 *
+            neurons, neurons) or (neurons, neurons), as `moments`, of the same type; None where there are none.
+        summed: whether the auxiliary sum is wanted.
+
+    Returns:
+        Bits, shape (steps, samples, neurons), of the type of `moments`; and the sum of (v / s)**2 before reset over
+        steps, samples and neurons, 0 where it is not wanted. Both carry gradients.
+    """
+    settings = _Settings(neuron, estimator, floor, summed=summed)
+    result = _Population.apply(moments, bias, recurrent, keys, settings)  # type: ignore[no-untyped-call]
+    return cast(tuple[Tensor, Tensor], result)

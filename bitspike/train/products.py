@@ -1,0 +1,79 @@
+"""Mean and variance of the summed input, by one product instead of two.
+
+Bits are their own squares, so that x @ mu and x**2 @ (1 - mu**2) have the factor x in common: one product with both
+matrices under each other makes both. No gradient goes from the variance to x (arXiv 2505.17962). In bfloat16 the
+factors have 8 significant bits: bits and small whole numbers are exact, means of weights are rounded; sums are kept in
+single precision inside a product and rounded once.
+"""
+
+from typing import Any, cast
+
+import torch
+from torch import Tensor
+from torch.nn import functional
+
+
+class _Dense(torch.autograd.Function):
+    @staticmethod
+    def forward(ctx: Any, spikes: Tensor, weights: Tensor, rows: int) -> Tensor:
+        ctx.save_for_backward(spikes, weights)
+        ctx.rows = rows
+        return functional.linear(spikes, weights)
+
+    @staticmethod
+    def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor | None, Tensor, None]:
+        spikes, weights = ctx.saved_tensors
+        flat, rows = gradient.flatten(0, -2), spikes.flatten(0, -2)
+        # In bfloat16 a copy of the transpose costs less than what the product loses without it.
+        to_weights = (rows.T.contiguous() @ flat).T if rows.dtype == torch.bfloat16 else flat.T @ rows
+        to_spikes = gradient[..., : ctx.rows] @ weights[: ctx.rows] if ctx.needs_input_grad[0] else None
+        return to_spikes, to_weights, None
+
+
+class _Conv(torch.autograd.Function):
+    @staticmethod
+    def forward(ctx: Any, images: Tensor, kernels: Tensor, rows: int, stride: int, padding: int) -> Tensor:  # noqa: PLR0917
+        ctx.save_for_backward(images, kernels)
+        ctx.rows, ctx.stride, ctx.padding = rows, stride, padding
+        return functional.conv2d(images, kernels, stride=stride, padding=padding)
+
+    @staticmethod
+    def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor | None, Tensor, None, None, None]:
+        images, kernels = ctx.saved_tensors
+        options = None, (ctx.stride,) * 2, (ctx.padding,) * 2, (1, 1), False, (0, 0), 1
+        back = torch.ops.aten.convolution_backward
+        _, to_kernels, _ = back(gradient, images, kernels, *options, (False, True, False))
+        to_images = None
+        if ctx.needs_input_grad[0]:
+            means = gradient[:, : ctx.rows].contiguous()
+            to_images, _, _ = back(means, images, kernels[: ctx.rows], *options, (True, False, False))
+        return to_images, to_kernels, None, None, None
+
+
+def stacked(mean: Tensor, variance: Tensor | None, dtype: torch.dtype) -> Tensor:
+    """Return means and then variances of weights, shape (2 * rows, columns), or means alone."""
+    return (mean if variance is None else torch.cat([mean, variance])).to(dtype)
+
+
+def dense_moments(spikes: Tensor, weights: Tensor, rows: int) -> Tensor:
+    """Return means and variances of dense input, shape (..., 2 * rows).
+
+    Args:
+        spikes: 0 or 1, shape (..., columns).
+        weights: as :func:`stacked` gives them, of the type of `spikes`.
+        rows: how many of the weights' rows are means.
+    """
+    return cast(Tensor, _Dense.apply(spikes, weights, rows))  # type: ignore[no-untyped-call]
+
+
+def conv_moments(images: Tensor, kernels: Tensor, rows: int, *, stride: int, padding: int) -> Tensor:
+    """Return means and variances of convolved input, shape (images, 2 * rows, height, width).
+
+    Args:
+        images: 0 or 1, shape (images, channels, height, width).
+        kernels: as :func:`stacked` gives them, shape (2 * rows, channels, height, width), of the type of `images`.
+        rows: how many of the kernels are means.
+        stride: vertical and horizontal.
+        padding: vertical and horizontal.
+    """
+    return cast(Tensor, _Conv.apply(images, kernels, rows, stride, padding))  # type: ignore[no-untyped-call]

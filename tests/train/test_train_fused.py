@@ -1,0 +1,246 @@
+"""The compiled population against its definition, and its noise against the distribution it claims."""
+
+import math
+
+import numpy as np
+import pytest
+import torch
+from hypothesis import given
+from hypothesis import strategies as st
+from scipy import special
+
+from bitspike.train.dynamics import noisy_population
+from bitspike.train.estimators import IWST, Tempered
+from bitspike.train.fused import can_run, draw_keys, fused_population
+from bitspike.train.gumbel import GumbelRao
+from bitspike.train.layers import ConvLayer, DenseLayer
+from bitspike.train.noise import Gaussian, Logistic
+from bitspike.train.products import conv_moments, dense_moments, stacked
+from bitspike.train.recurrence import noisy_recurrent_population
+from bitspike.train.registers import Neuron
+from bitspike.train.windows import Window
+
+STEPS, SAMPLES = 7, 3
+ESTIMATORS = [IWST(), IWST(alpha=0.5), IWST(alpha=0.2, noise=Logistic()), IWST(noise=Logistic())]
+
+
+def inputs(neurons, seed=0):
+    generator = torch.Generator().manual_seed(seed)
+    mean = torch.randn(STEPS, SAMPLES, neurons, generator=generator) * 2 + 0.5
+    variance = torch.randn(STEPS, SAMPLES, neurons, generator=generator).square()
+    bias = torch.randn(neurons, generator=generator)
+    weights = torch.randn(STEPS, SAMPLES, neurons, generator=generator)
+    return mean, variance, bias, weights, np.array([3, 4 + seed], np.uint32)
+
+
+def forced(bits):
+    """Noise so strong that it alone decides, for the bits that were drawn."""
+    return (2.0 * bits - 1.0) * 1e6
+
+
+def compare(fused, defined, leaves, weights, factor):
+    """Bits equal, and gradients that are the same up to single precision."""
+    results = []
+    bits = None
+    for run in (fused, defined):
+        copies = [leaf.clone().requires_grad_() for leaf in leaves]
+        bits, squares = run(copies, bits)
+        ((weights * bits).sum() + factor * squares).backward()
+        results.append((bits.detach(), squares.detach(), [one.grad for one in copies]))
+    (bits, squares, found), (bits_too, squares_too, expected) = results
+    assert 0 < float(bits.mean()) < 1
+    assert torch.equal(bits, bits_too)
+    if factor:
+        torch.testing.assert_close(squares, squares_too, rtol=1e-4, atol=1e-4)
+    for one, other in zip(found, expected, strict=True):
+        torch.testing.assert_close(one, other, rtol=1e-3, atol=2e-4)
+
+
+@pytest.mark.parametrize("reset", ["zero", "subtract"])
+@pytest.mark.parametrize("estimator", ESTIMATORS, ids=str)
+@pytest.mark.parametrize(("du", "dv"), [(4096, 0), (4096, 700), (1000, 700), (0, 0)])
+@pytest.mark.parametrize("factor", [0.0, 0.3])
+def test_bits_and_gradients_are_those_of_the_definition(reset, estimator, du, dv, factor):
+    neuron = Neuron(du=du, dv=dv, vth=2, reset=reset)
+    mean, variance, bias, weights, keys = inputs(5)
+
+    def fused(leaves, _):
+        moments = torch.cat(leaves[:2], dim=-1)
+        return fused_population(
+            moments, leaves[2], keys, neuron=neuron, estimator=estimator, floor=0.5, summed=factor > 0
+        )
+
+    def defined(leaves, bits):
+        bits, ratios = noisy_population(*leaves, forced(bits.detach()), neuron=neuron, estimator=estimator, floor=0.5)
+        return bits, ratios.square().sum()
+
+    compare(fused, defined, [mean, variance, bias], weights, factor)
+
+
+@pytest.mark.parametrize("estimator", ESTIMATORS[:2], ids=str)
+@pytest.mark.parametrize("reset", ["zero", "subtract"])
+def test_a_recurrent_population_is_that_of_the_definition(estimator, reset):
+    neuron = Neuron(du=1000, dv=700, vth=2, reset=reset)
+    mean, variance, bias, weights, keys = inputs(6, seed=1)
+    recurrent = torch.tanh(torch.randn(6, 6, generator=torch.Generator().manual_seed(9)))
+
+    def fused(leaves, _):
+        moments, weights = torch.cat(leaves[:2], dim=-1), torch.cat([leaves[3], 1 - leaves[3].square()])
+        return fused_population(
+            moments, leaves[2], keys, neuron=neuron, estimator=estimator, floor=0.5, recurrent=weights, summed=True
+        )
+
+    def defined(leaves, bits):
+        bits, ratios = noisy_recurrent_population(
+            *leaves[:3], forced(bits.detach()), leaves[3], neuron=neuron, estimator=estimator, floor=0.5
+        )
+        return bits, ratios.square().sum()
+
+    compare(fused, defined, [mean, variance, bias, recurrent], weights, 0.2)
+
+
+def test_many_neurons_go_through_in_blocks_of_their_own():
+    """More than two blocks, the last one not whole."""
+    neuron = Neuron(dv=700, vth=2)
+    mean, variance, bias, weights, keys = inputs(1100)
+
+    def fused(leaves, _):
+        moments = torch.cat(leaves[:2], dim=-1)
+        return fused_population(moments, leaves[2], keys, neuron=neuron, estimator=IWST(), floor=0.5, summed=True)
+
+    def defined(leaves, bits):
+        bits, ratios = noisy_population(*leaves, forced(bits.detach()), neuron=neuron, estimator=IWST(), floor=0.5)
+        return bits, ratios.square().sum()
+
+    compare(fused, defined, [mean, variance, bias], weights, 1e-3)
+
+
+@pytest.mark.parametrize("noise", [Gaussian(), Logistic()], ids=str)
+def test_a_bit_has_its_probability(noise):
+    ratios = torch.linspace(-4, 4, 33)
+    draws = 200_000
+    moments = (ratios * 0.5).expand(1, draws, 33).contiguous()
+    keys = np.array([1, 2], np.uint32)
+    estimator = IWST(noise=noise)
+    bits, _ = fused_population(moments, torch.zeros(33), keys, neuron=Neuron(vth=0), estimator=estimator, floor=0.5)
+    unit = noise.deviation
+    expected = noise.probability(ratios.double() * unit)
+    found = bits.double().mean((0, 1))
+    spread = (expected * (1 - expected) / draws).sqrt()
+    assert float(((found - expected).abs() / spread).max()) < 5
+
+
+@given(first=st.integers(0, 2**32 - 1), second=st.integers(0, 2**32 - 1))
+def test_bits_of_other_places_and_keys_look_independent(first, second):
+    def draw(*keys):
+        moments = torch.zeros(8, 16, 128)
+        words = np.array(keys, np.uint32)
+        bits, _ = fused_population(moments, torch.zeros(128), words, neuron=Neuron(vth=0), estimator=IWST(), floor=0.5)
+        return 2 * bits - 1
+
+    bits = draw(first, second)
+    others = [bits.roll(shift, axis) for axis in (0, 1, 2) for shift in (1, 2, 4)]
+    others += [
+        draw(first ^ 1, second),
+        draw(first, second ^ 1),
+        draw((first + 1) % 2**32, second),
+        torch.ones_like(bits),
+    ]
+    size = bits.numel()
+    assert all(abs(float((bits * other).sum())) < 6 * math.sqrt(size) for other in others)
+
+
+def test_keys_come_from_the_generator():
+    generator = torch.Generator().manual_seed(5)
+    first, second = draw_keys(generator), draw_keys(generator)
+    assert first.dtype == np.uint32
+    assert (first != second).any()
+    assert (draw_keys(torch.Generator().manual_seed(5)) == first).all()
+
+
+def test_the_number_of_threads_changes_nothing():
+    mean, variance, bias, weights, keys = inputs(600)
+    results = []
+    before = torch.get_num_threads()
+    for threads in (1, 2):
+        torch.set_num_threads(threads)
+        leaves = [one.clone().requires_grad_() for one in (mean, variance, bias)]
+        moments = torch.cat(leaves[:2], dim=-1)
+        bits, _ = fused_population(moments, leaves[2], keys, neuron=Neuron(vth=2), estimator=IWST(), floor=0.5)
+        (weights * bits).sum().backward()
+        results.append([bits.detach(), *(one.grad for one in leaves)])
+    torch.set_num_threads(before)
+    assert all(torch.equal(one, other) for one, other in zip(*results, strict=True))
+
+
+def test_half_precision_gives_nearly_the_same_gradients():
+    mean, variance, bias, weights, keys = inputs(300)
+    gradients = []
+    for dtype in (torch.float32, torch.bfloat16):
+        moments = torch.cat([mean, variance], dim=-1).bfloat16().to(dtype).requires_grad_()
+        bits, _ = fused_population(moments, bias, keys, neuron=Neuron(dv=500, vth=2), estimator=IWST(), floor=0.5)
+        assert bits.dtype == dtype
+        (weights.to(dtype) * bits).float().sum().backward()
+        gradients.append(moments.grad.float().flatten())
+    torch.testing.assert_close(gradients[1], gradients[0], rtol=2e-2, atol=2e-2)
+
+
+def test_only_estimators_that_the_kernels_know_run_there():
+    cpu = torch.device("cpu")
+    assert all(can_run(estimator, cpu) for estimator in ESTIMATORS)
+    assert not can_run(Tempered(temper=0.5), cpu)
+    assert not can_run(GumbelRao(temperature=1.0), cpu)
+    assert not can_run(IWST(), torch.device("meta"))
+
+
+@pytest.mark.parametrize("layer", ["dense", "conv"])
+def test_one_product_is_both_moments_and_no_gradient_leaves_the_variance(layer):
+    generator = torch.Generator().manual_seed(3)
+    if layer == "dense":
+        made = DenseLayer(name="a", inputs=60, neurons=5, neuron=Neuron())
+    else:
+        window = Window(kernel=3, stride=2, padding=1)
+        made = ConvLayer(name="a", source_shape=(2, 5, 6), channels=3, window=window, neuron=Neuron())
+    with torch.no_grad():
+        made.natural.copy_(torch.randn(made.natural.shape, generator=generator))
+    spikes = torch.randint(0, 2, (4, 3, 60), generator=generator).float()
+    results = []
+    for moments in (
+        lambda x: made.joint_moments(x, 1.5),
+        lambda x: torch.cat(made.moments(x, 1.5), dim=-1),
+    ):
+        made.natural.grad = None
+        leaf = spikes.clone().requires_grad_()
+        found = moments(leaf)
+        (found * torch.arange(found.numel()).reshape(found.shape)).sum().backward()
+        results.append((found.detach(), leaf.grad, made.natural.grad))
+    for one, other in zip(*results, strict=True):
+        torch.testing.assert_close(one, other, rtol=1e-4, atol=1e-2)
+
+
+def test_products_keep_bits_exact_in_bfloat16():
+    """Whole weights and bits: a product in bfloat16 is the whole sum, rounded once."""
+    generator = torch.Generator().manual_seed(4)
+    spikes = torch.randint(0, 2, (9, 200), generator=generator)
+    weights = torch.randint(0, 2, (6, 200), generator=generator) * 2 - 1
+    exact = (spikes @ weights.T).float().bfloat16()
+    found = dense_moments(spikes.bfloat16(), stacked(weights.float(), None, torch.bfloat16), 6)
+    assert torch.equal(found, exact)
+    images, kernels = spikes[:, :196].reshape(9, 1, 14, 14), weights[:, :9].reshape(6, 1, 3, 3)
+    exact = torch.nn.functional.conv2d(images.double(), kernels.double()).float().bfloat16()
+    found = conv_moments(images.bfloat16(), kernels.bfloat16(), 6, stride=1, padding=0)
+    assert torch.equal(found, exact)
+
+
+def test_the_tail_is_accurate_far_out():
+    """The polynomials against scipy, through the probability of a bit that hardly ever comes: its gradient at 1/2."""
+    ratios = torch.linspace(-9, 9, 37)
+    moments = torch.stack([ratios * 0.5, torch.zeros_like(ratios)]).reshape(1, 2, 37)[:, :1].contiguous()
+    moments.requires_grad_()
+    estimator = IWST(alpha=0.5)
+    keys = np.array([1, 2], np.uint32)
+    bits, _ = fused_population(moments, torch.zeros(37), keys, neuron=Neuron(vth=0), estimator=estimator, floor=0.5)
+    bits.sum().backward()
+    r = ratios.double().numpy() * (2 * bits.detach().double().numpy().ravel() - 1)
+    hazard = np.exp(-r * r / 2) / math.sqrt(2 * math.pi) / special.ndtr(r)
+    assert np.abs(moments.grad.double().numpy().ravel() / (hazard) - 1).max() < 1e-4
