@@ -49,10 +49,12 @@ def train(
     runs: Annotated[int, typer.Option("--runs", help="Runs of each, alternating; the median counts.")] = 5,
     batches: Annotated[int, typer.Option("--batches", help="Updates in a run.")] = 4,
     threads: Annotated[int, typer.Option("--threads", help="Of torch, for both.")] = 1,
-    products: Annotated[
-        Literal["float32", "bfloat16"],
-        typer.Option("--products", help="Precision of the factors of matrix products, for both."),
-    ] = "float32",
+    precision: Annotated[
+        Literal["float32", "bfloat16"] | None,
+        typer.Option(
+            "--precision", help="Of our spikes and matrix products; bfloat16 by default where the processor has it."
+        ),
+    ] = None,
     quick: Annotated[bool, typer.Option("--quick", help="Two runs of one batch, in a few seconds.")] = False,
     as_json: Json = False,
 ) -> None:
@@ -62,5 +64,5 @@ def train(
     if quick:
         runs, batches = 2, 1
     with progress("bench") as notify:
-        result = bench_train(runs=runs, batches=batches, threads=threads, products=products, notify=notify)
+        result = bench_train(runs=runs, batches=batches, threads=threads, precision=precision, notify=notify)
     show(result, result.as_json(), as_json)

@@ -2,10 +2,11 @@
 
 import math
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from importlib import import_module
 from itertools import pairwise
-from typing import Any
+from typing import Any, Literal
 
 import torch
 from torch import Tensor, nn
@@ -16,6 +17,7 @@ from bitspike.train.estimators import IWST
 from bitspike.train.layers import DenseLayer
 from bitspike.train.loop import flushed_denormals
 from bitspike.train.model import SpikingNetwork
+from bitspike.train.products import dense_moments
 from bitspike.train.registers import NEVER, Neuron
 from bitspike.train.surrogates import INSTALL
 
@@ -30,6 +32,7 @@ KEEP = 7 / 8
 """What a membrane keeps from step to step: dv = 512."""
 _THRESHOLDS = (8, 16, NEVER)
 
+Precision = Literal["float32", "bfloat16"]
 Step = Callable[[Tensor, Tensor], None]
 Batches = list[tuple[Tensor, Tensor]]
 
@@ -46,8 +49,8 @@ def synthetic(batches: int) -> Batches:
     ]
 
 
-def bitspike_step() -> Step:
-    """Return one update of our network, as the training loop does it."""
+def bitspike_step(precision: Precision) -> Step:
+    """Return one update of our network, as the training loop does it with the recipe's key `precision`."""
     dv = round((1 - KEEP) * 4096)
     layers = [
         DenseLayer(
@@ -60,6 +63,7 @@ def bitspike_step() -> Step:
     ]
     network = SpikingNetwork(layers, steps=STEPS, readout="membrane_sum", temperature=200.0)
     network.initialise(0, spread=0.5)
+    network.precision = getattr(torch, precision)
     optimiser = torch.optim.Adam(network.parameters(), lr=0.02, fused=True)
     generator, estimator = torch.Generator().manual_seed(1), IWST()
 
@@ -74,8 +78,11 @@ def bitspike_step() -> Step:
     return step
 
 
-def snntorch_step() -> Step:
-    """Return one update of snnTorch's network, as its tutorials do it."""
+def snntorch_step(precision: Precision) -> Step:
+    """Return one update of snnTorch's network, as its tutorials do it.
+
+    With bfloat16 torch rounds the factors of its matrix products, which is what torch offers to a network of float32.
+    """
     snntorch, surrogate = check_snntorch()
     linear = nn.ModuleList(nn.Linear(inputs, neurons) for inputs, neurons in pairwise(SIZES))
     resets = ("zero",) * (len(SIZES) - 2) + ("none",)
@@ -84,7 +91,7 @@ def snntorch_step() -> Step:
 
     def step(spikes: Tensor, labels: Tensor) -> None:
         # Denormals are flushed as in ours, so that neither side pays for them.
-        with flushed_denormals():
+        with flushed_denormals(), matrix_products(precision):
             membranes = [one.reset_mem() for one in leaky]
             total = torch.zeros(())
             for now in spikes:
@@ -100,22 +107,38 @@ def snntorch_step() -> Step:
     return step
 
 
-SIDES: dict[str, Callable[[], Step]] = {"bitspike": bitspike_step, "snntorch": snntorch_step}
+@contextmanager
+def matrix_products(precision: Precision) -> Iterator[None]:
+    """Let torch round the factors of float32 products to bfloat16 in this block, or not."""
+    before = torch.get_float32_matmul_precision()
+    torch.set_float32_matmul_precision("medium" if precision == "bfloat16" else "highest")
+    try:
+        yield
+    finally:
+        torch.set_float32_matmul_precision(before)
 
 
-def products_alone(spikes: Tensor) -> float:
-    """Return the seconds of the spiking layers' matrix products of one update: moments and their gradients."""
-    spent, before = 0.0, spikes
+SIDES: dict[str, Callable[[Precision], Step]] = {
+    "bitspike": bitspike_step,
+    "snntorch": lambda _: snntorch_step("float32"),
+    "snntorch_bfloat16": lambda _: snntorch_step("bfloat16"),
+}
+"""Each takes the precision of our side."""
+
+
+def products_alone(spikes: Tensor, precision: Precision) -> float:
+    """Return the seconds of the spiking layers' matrix products of one update: both moments and their gradients."""
+    dtype = getattr(torch, precision)
+    spent, before = 0.0, spikes.to(dtype)
     for number, (inputs, neurons) in enumerate(list(pairwise(SIZES))[:-1]):
-        weights, above = torch.rand(neurons, inputs), torch.rand(STEPS * BATCH, neurons)
-        rows = before.reshape(-1, inputs)
+        weights = torch.rand(2 * neurons, inputs).to(dtype)
+        above = torch.rand(STEPS * BATCH, 2 * neurons).to(dtype)
+        leaf = before.detach().requires_grad_(number > 0)
         begun = time.perf_counter()
-        for _ in ("mean", "variance"):
-            before = rows @ weights.T
-            _ = above.T @ rows
-        if number > 0:
-            _ = above @ weights
+        result = dense_moments(leaf, weights.requires_grad_(), neurons)
+        result.backward(above.reshape(result.shape))  # type: ignore[no-untyped-call]
         spent += time.perf_counter() - begun
+        before = (torch.rand(STEPS, BATCH, neurons) < 0.2).to(dtype)
     return spent
 
 

@@ -18,7 +18,8 @@ from bitspike.train.gumbel import GumbelRao
 from bitspike.train.registers import Neuron
 
 KEYS = {
-    "ratio", "seconds", "seconds_are", "products_seconds", "peak_mib", "runs", "batches", "threads", "products",
+    "ratio", "ratio_bfloat16", "seconds", "seconds_are", "products_seconds", "peak_mib", "runs", "batches", "threads",
+    "precision",
     "network", "steps", "batch", "update_seconds",
 }  # fmt: skip
 
@@ -29,15 +30,15 @@ def small(monkeypatch):
     pytest.importorskip("snntorch")
     for module in (bench_sides, bench_train):
         monkeypatch.setattr(module, "SIZES", (200, 100, 100, 10))
-    monkeypatch.setattr(bench_train, "_peak_in_child", lambda name, threads, products: 1.0)
+    monkeypatch.setattr(bench_train, "_peak_in_child", lambda name, threads, precision: 1.0)
 
 
 def test_the_command_prints_finite_positive_numbers(capsys):
     pytest.importorskip("snntorch")
-    assert main(["bench", "train", "--quick", "--json"]) == 0
+    assert main(["bench", "train", "--quick", "--json", "--precision", "float32"]) == 0
     found = json.loads(capsys.readouterr().out)
     assert set(found) == KEYS
-    for name in ("bitspike", "snntorch"):
+    for name in ("bitspike", "snntorch", "snntorch_bfloat16"):
         assert len(found["update_seconds"][name]) == found["runs"] == 2
         values = [found["seconds"][name], *found["update_seconds"][name]]
         if sys.platform == "linux":
@@ -46,43 +47,45 @@ def test_the_command_prints_finite_positive_numbers(capsys):
     assert found["ratio"] == pytest.approx(found["seconds"]["snntorch"] / found["seconds"]["bitspike"])
     assert found["products_seconds"] > 0
     assert (found["network"], found["steps"], found["batch"]) == ([784, 512, 512, 10], 25, 128)
-    assert (found["batches"], found["threads"], found["products"]) == (1, 1, "float32")
+    assert (found["batches"], found["threads"], found["precision"]) == (1, 1, "float32")
     assert found["seconds_are"] == "an epoch of 60000 samples, extrapolated from 1 of 469 updates a run"
 
 
 def test_runs_alternate_after_one_update_of_each(small, monkeypatch):
     done = []
     for name in SIDES:
-        monkeypatch.setitem(SIDES, name, lambda name=name: lambda _spikes, _labels: done.append(name))
+        monkeypatch.setitem(SIDES, name, lambda _, name=name: lambda _spikes, _labels: done.append(name))
     told = []
     found = measure(runs=3, batches=2, notify=lambda *parts: told.append(parts))
-    assert done == ["bitspike", "snntorch"] + ["bitspike", "bitspike", "snntorch", "snntorch"] * 3
-    assert told == [(name, run, 3) for run in range(3) for name in ("bitspike", "snntorch")]
+    assert list(SIDES) == ["bitspike", "snntorch", "snntorch_bfloat16"]
+    assert done == list(SIDES) + [name for name in SIDES for _ in range(2)] * 3
+    assert told == [(name, run, 3) for run in range(3) for name in SIDES]
     assert (found.runs, found.batches) == (3, 2)
 
 
 def test_medians_are_extrapolated_to_an_epoch():
     bench = TrainBench(
-        measured={"bitspike": (1.0, 9.0, 2.0), "snntorch": (4.0, 3.0, 8.0)},
+        measured={"bitspike": (1.0, 9.0, 2.0), "snntorch": (4.0, 3.0, 8.0), "snntorch_bfloat16": (3.0, 3.0, 3.0)},
         products_alone=(0.5, 0.25, 0.75),
-        peak_mib={"bitspike": 10.0, "snntorch": None},
+        peak_mib={"bitspike": 10.0, "snntorch": None, "snntorch_bfloat16": 1.0},
         batches=4,
         threads=1,
-        products="float32",
+        precision="float32",
     )
     assert math.ceil(60_000 / 128) == UPDATES
-    assert bench.seconds == {"bitspike": 2.0 * UPDATES, "snntorch": 4.0 * UPDATES}
-    assert bench.ratio == 2.0
+    assert bench.seconds == {name: n * UPDATES for name, n in zip(SIDES, (2.0, 4.0, 3.0), strict=True)}
+    assert (bench.ratio, bench.ratio_bfloat16) == (2.0, 1.5)
     assert bench.products_seconds == 0.5 * UPDATES
     text = str(bench)
     assert "one epoch of 60 000 samples, extrapolated" in text
     assert "medians of 3 alternating runs of 4 batches, 1 threads" in text
-    assert "ratio 2.00: snnTorch's time over bitspike's" in text
+    assert "ratio 2.00: snnTorch's time over bitspike's; 1.50 where its products are in bfloat16" in text
     assert "…" not in text
 
 
-@pytest.mark.parametrize("name", ["bitspike", "snntorch"])
-def test_both_sides_learn_a_batch(small, name, monkeypatch):
+@pytest.mark.parametrize("precision", ["float32", "bfloat16"])
+@pytest.mark.parametrize("name", list(SIDES))
+def test_all_sides_learn_a_batch(small, name, precision, monkeypatch):
     """The loss of one batch, seen again and again, falls: an update is a whole one."""
     losses = []
     cross_entropy = torch.nn.functional.cross_entropy
@@ -95,7 +98,7 @@ def test_both_sides_learn_a_batch(small, name, monkeypatch):
     monkeypatch.setattr(bench_sides.functional, "cross_entropy", noted)
     with torch.random.fork_rng():
         torch.manual_seed(0)
-        step = SIDES[name]()
+        step = SIDES[name](precision)
         spikes, labels = synthetic(1)[0]
         for _ in range(30):
             step(spikes, labels)
@@ -111,20 +114,39 @@ def test_spikes_have_mnists_mean_rate():
     assert torch.equal(spikes, again[0])
 
 
-def test_threads_and_precision_are_set_for_both_and_put_back(small, monkeypatch):
+def test_threads_are_set_for_all_and_put_back(small, monkeypatch):
     seen = []
     for name in SIDES:
-        monkeypatch.setitem(
-            SIDES,
-            name,
-            lambda: (
-                lambda _spikes, _labels: seen.append((torch.get_num_threads(), torch.get_float32_matmul_precision()))
-            ),
-        )
-    before = torch.get_num_threads(), torch.get_float32_matmul_precision()
-    measure(runs=1, batches=1, threads=2, products="bfloat16")
-    assert seen == [(2, "medium")] * 4
-    assert (torch.get_num_threads(), torch.get_float32_matmul_precision()) == before
+        monkeypatch.setitem(SIDES, name, lambda _: lambda _spikes, _labels: seen.append(torch.get_num_threads()))
+    before = torch.get_num_threads()
+    measure(runs=1, batches=1, threads=2)
+    assert seen == [2] * 6
+    assert torch.get_num_threads() == before
+
+
+def test_each_side_has_its_own_products(small, monkeypatch):
+    """Ours multiplies bfloat16; snnTorch's float32 products are rounded or not; nothing is left behind."""
+    seen = []
+    linear = torch.nn.functional.linear
+
+    def noted(*arguments):
+        seen.append((arguments[0].dtype, torch.get_float32_matmul_precision()))
+        return linear(*arguments)
+
+    monkeypatch.setattr(torch.nn.functional, "linear", noted)
+    before = torch.get_float32_matmul_precision()
+    spikes, labels = synthetic(1)[0]
+    found = {}
+    for name, make in SIDES.items():
+        seen.clear()
+        make("bfloat16")(spikes, labels)
+        found[name] = seen[0]
+    assert found == {
+        "bitspike": (torch.bfloat16, "highest"),
+        "snntorch": (torch.float32, "highest"),
+        "snntorch_bfloat16": (torch.float32, "medium"),
+    }
+    assert torch.get_float32_matmul_precision() == before
 
 
 @pytest.mark.parametrize("name", ["runs", "batches", "threads"])
