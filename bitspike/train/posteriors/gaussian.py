@@ -78,7 +78,7 @@ class GaussianWeights(Posterior):
         """Divide sigma."""
         if sharpness == 1:
             return
-        deviation = math.log1p(math.exp(-abs(float(self.rho)))) + max(float(self.rho), 0.0)
+        deviation = float(self.deviation(1.0).detach())
         with torch.no_grad():
             self.rho.fill_(softplus_inverse(deviation / sharpness))
 
