@@ -26,7 +26,7 @@ from bitspike.convert.network import (
 )
 from bitspike.convert.ranges import check_range
 from bitspike.convert.rules import check
-from bitspike.convert.weights import BinaryWeights
+from bitspike.convert.weights import BinaryWeights, IntegerWeights, Weights
 from bitspike.errors import UsageError
 
 Bits = dict[str, npt.NDArray[np.int8]]
@@ -106,8 +106,8 @@ class TrainedModel(Protocol):
         """The layers, from the input to the read-out."""
 
     def map_bits(self) -> Bits:
-        """The most probable weight bits, -1 or +1, (targets, sources), by layer name; of a convolution (channels,
-        source channels * height * width of the kernel)."""
+        """The most probable weights, bits of -1 and +1 or integers, (targets, sources), by layer name; of a convolution
+        (channels, source channels * height * width of the kernel)."""
 
     def sample_bits(self, seed: int) -> Bits:
         """Weight bits drawn from the posterior; the same seed gives the same bits."""
@@ -151,8 +151,8 @@ def collapse(
 
     Args:
         model: a trained network, as ``fit(...).model`` or ``load_run(...).model`` gives it.
-        method: ``map`` for the sign of each natural parameter (0 counts as +1), ``sample`` for one draw, ``committee``
-            for several.
+        method: ``map`` for the most probable weights, such as the sign of each natural parameter (0 counts as +1),
+            ``sample`` for one draw, ``committee`` for several.
         members: size of the committee.
         seed: of the draw; member `k` of a committee is the sample of ``seed + k``.
         name: of the network; default ``network``.
@@ -221,17 +221,24 @@ def _network(model: TrainedModel, label: str, name: str | None) -> IntegerNetwor
 def _connections(layer: TrainedLayer, source: str, bits: Bits) -> Iterator[Connection]:
     """The connections that end in the population of `layer`."""
     if isinstance(layer, TrainedWindow):
-        yield _window(layer, source, layer.name, BinaryWeights.pack(bits[layer.name]) if layer.kind == "conv" else None)
+        yield _window(layer, source, layer.name, _weights(bits[layer.name]) if layer.kind == "conv" else None)
         return
     if layer.kind not in ("dense", "recurrent"):
         raise UsageError(f"layer {layer.name}: kind {layer.kind!r}; expected dense, recurrent, conv or pool")
-    yield Dense(source=source, target=layer.name, weights=BinaryWeights.pack(bits[layer.name]))
+    yield Dense(source=source, target=layer.name, weights=_weights(bits[layer.name]))
     if layer.kind == "recurrent":
-        weights = BinaryWeights.pack(bits[f"{layer.name}.recurrent"])
+        weights = _weights(bits[f"{layer.name}.recurrent"])
         yield Dense(source=layer.name, target=layer.name, weights=weights, delay=1)
 
 
-def _window(layer: TrainedWindow, source: str, target: str, weights: BinaryWeights | None) -> Connection:
+def _weights(matrix: npt.NDArray[np.int8]) -> Weights:
+    """One bit a weight where all are -1 or +1, else integers; those of 0 and 1 too."""
+    return (
+        BinaryWeights.pack(matrix) if np.isin(matrix, (-1, 1)).all() else IntegerWeights(values=matrix.astype(np.int16))
+    )
+
+
+def _window(layer: TrainedWindow, source: str, target: str, weights: Weights | None) -> Connection:
     """A convolution, or a pool where there are no weights."""
     if weights is None:
         return SumPool2d(

@@ -8,6 +8,8 @@ from bitspike.train.layers import ConvLayer, DenseLayer, Layer, PoolLayer, Recur
 from bitspike.train.model import SpikingNetwork
 from bitspike.train.network_recipe import ConvRecipe, LayerRecipe, PoolRecipe, RecurrentRecipe, space
 from bitspike.train.noise import Gaussian, Logistic, Silent
+from bitspike.train.posterior_recipe import PosteriorRecipe
+from bitspike.train.posteriors import Family, Prior
 from bitspike.train.recipe import EstimatorRecipe, Recipe
 from bitspike.train.registers import Neuron
 from bitspike.train.surrogates import Surrogate
@@ -17,29 +19,58 @@ def build_network(recipe: Recipe) -> SpikingNetwork:
     """Return the untrained network of a recipe, initialised from the recipe's seed."""
     network = recipe.network
     layers: list[Layer] = []
+    family = build_family(recipe.posterior)
     recipe.data.inputs(network.classes)
     shapes = recipe.network_shapes()
     for number, layer in enumerate(network.layers, 1):
         name = "output" if number == len(network.layers) else f"hidden{number}"
         neuron = Neuron(du=layer.du, dv=layer.dv, vth=layer.vth, reset=layer.reset, bias_exponent=network.bias_exponent)
-        layers.append(_layer(layer, name=name, before=shapes[number - 1], after=shapes[number], neuron=neuron))
+        before, after = shapes[number - 1], shapes[number]
+        layers.append(_layer(layer, name=name, before=before, after=after, neuron=neuron, family=family))
     model = SpikingNetwork(
         layers, steps=recipe.data.steps, readout=network.readout, temperature=float(network.temperature)
     )
-    model.initialise(recipe.seed, spread=recipe.training.spread)
+    model.initialise(recipe.seed, spread=_spread(recipe), scale=float(recipe.posterior.scale))
+    for scale in model.scales():
+        # Without noise nothing that is trained depends on the deviations.
+        scale.requires_grad_(recipe.estimator.noise != "none")
     for bias in model.biases():
         bias.requires_grad_(network.bias)
     return model
 
 
-def _layer(recipe: LayerRecipe, *, name: str, before: tuple[int, ...], after: tuple[int, ...], neuron: Neuron) -> Layer:
+def build_family(recipe: PosteriorRecipe) -> Family:
+    """Return the posterior family of a recipe, with its options."""
+    return Family(name=recipe.family, bits=recipe.bits, clip=recipe.clip)
+
+
+def build_prior(recipe: PosteriorRecipe) -> Prior:
+    """Return the prior of a recipe."""
+    return Prior(probability=float(recipe.prior), deviation=float(recipe.prior_scale))
+
+
+def _spread(recipe: Recipe) -> float:
+    return float(recipe.posterior.mean) if recipe.posterior.family == "gaussian" else recipe.training.spread
+
+
+def _layer(
+    recipe: LayerRecipe, *, name: str, before: tuple[int, ...], after: tuple[int, ...], neuron: Neuron, family: Family
+) -> Layer:
     """Return one layer between populations of the shapes `before` and `after`."""
     if isinstance(recipe, ConvRecipe):
-        return ConvLayer(name=name, source_shape=space(before), channels=after[0], window=recipe.window, neuron=neuron)
+        return ConvLayer(
+            name=name,
+            source_shape=space(before),
+            channels=after[0],
+            window=recipe.window,
+            neuron=neuron,
+            family=family,
+        )
     if isinstance(recipe, PoolRecipe):
         return PoolLayer(name=name, source_shape=space(before), window=recipe.window, neuron=neuron)
     kind = RecurrentLayer if isinstance(recipe, RecurrentRecipe) else DenseLayer
-    return kind(name=name, source_shape=before, inputs=math.prod(before), neurons=after[0], neuron=neuron)
+    inputs = math.prod(before)
+    return kind(name=name, source_shape=before, inputs=inputs, neurons=after[0], neuron=neuron, family=family)
 
 
 def build_estimator(recipe: EstimatorRecipe) -> Estimator:

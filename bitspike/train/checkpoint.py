@@ -1,9 +1,8 @@
 """Checkpoints: everything that the next epoch needs, in one safetensors file.
 
-Format ``bitspike-checkpoint``, version 1. Tensors, all float32: ``NAME.natural``, ``NAME.bias`` and
-``NAME.recurrent`` of each layer that has them, and for each trained parameter P the state of Adam, ``P.exp_avg`` and
-``P.exp_avg_sq``. The configuration holds ``epoch``,
-the epochs done, and ``updates``, the updates done.
+Format ``bitspike-checkpoint``, version 1. Tensors, all float32: ``NAME.bias`` of each layer that has one, what its
+posteriors are made of, named as in a model file, and for each trained parameter P the state of Adam, ``P.exp_avg`` and
+``P.exp_avg_sq``. The configuration holds ``epoch``, the epochs done, and ``updates``, the updates done.
 """
 
 import os
@@ -21,11 +20,13 @@ _MOMENTS = ("exp_avg", "exp_avg_sq")
 
 
 def _parameters(trainer: Trainer) -> dict[str, torch.nn.Parameter]:
-    return {
-        f"{layer.name}.{name}": parameter
-        for layer in trainer.model.populations
-        for name, parameter in layer.named_parameters()
-    }
+    found: dict[str, torch.nn.Parameter] = {}
+    for layer in trainer.model.populations:
+        if layer.bias is not None:
+            found[f"{layer.name}.bias"] = layer.bias
+        for key, (module, attribute) in layer.stored().items():
+            found[f"{layer.name}.{key}"] = getattr(module, attribute)
+    return found
 
 
 def save_checkpoint(trainer: Trainer, path: str | os.PathLike[str]) -> None:

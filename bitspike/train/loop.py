@@ -12,7 +12,7 @@ from torch.nn import functional
 
 from bitspike.samples import SpikeData
 from bitspike.train.augment import moved, random_moves
-from bitspike.train.build import build_estimator, build_network
+from bitspike.train.build import build_estimator, build_network, build_prior
 from bitspike.train.data import load_samples
 from bitspike.train.dataset import LevelSamples, Samples
 from bitspike.train.encode import Stream, permutation, words
@@ -38,8 +38,9 @@ class Trainer:
         self._estimator = build_estimator(recipe.estimator)
         self.optimiser = torch.optim.Adam(
             [
-                {"params": list(self.model.posteriors().values())},
+                {"params": self.model.locations()},
                 {"params": [bias for bias in self.model.biases() if bias.requires_grad]},
+                {"params": [scale for scale in self.model.scales() if scale.requires_grad]},
             ],
             fused=True,
         )
@@ -75,7 +76,8 @@ class Trainer:
         """
         epoch = self.epoch + 1
         training = self.recipe.training
-        for group, rate in zip(self.optimiser.param_groups, (training.rate, training.bias_rate), strict=True):
+        rates = (training.rate, training.bias_rate, training.rate * self.recipe.posterior.scale_rate)
+        for group, rate in zip(self.optimiser.param_groups, rates, strict=True):
             group["lr"] = rate * self.decay(epoch)
         noise = int(words(self.recipe.seed, Stream.NOISE + epoch, 0, 1)[0] >> np.uint64(1))
         generator = torch.Generator().manual_seed(noise)
@@ -140,6 +142,10 @@ class Trainer:
             )
             error = functional.cross_entropy(logits, labels)
             loss = error + estimator.auxiliary * auxiliary if estimator.auxiliary > 0 else error
+            posterior = self.recipe.posterior
+            if posterior.kl > 0:
+                divergence = self.model.kl(build_prior(posterior), sharpness=sharpness)
+                loss = loss + posterior.kl * divergence / len(self._samples)
             self.optimiser.zero_grad()
             loss.backward()  # type: ignore[no-untyped-call]
             self.optimiser.step()

@@ -1,4 +1,4 @@
-"""A spiking network with a Bernoulli posterior over one-bit weights.
+"""A spiking network with a posterior over its integer weights, of one bit or up to eight.
 
 It runs in two ways: with posterior noise and gradients (`noisy`), and with collapsed weights on the chip's lattice,
 integer for integer (`record`, `predict`). All layers are evaluated in the same step.
@@ -14,11 +14,10 @@ from torch import Tensor, nn
 
 from bitspike.errors import UsageError
 from bitspike.train.dynamics import impulse_response, membrane
-from bitspike.train.encode import Stream, uniform, words
 from bitspike.train.estimators import Estimator
 from bitspike.train.layers import DenseLayer, Layer
 from bitspike.train.noise import Silent
-from bitspike.train.posterior import Bits, checked_bits, map_bits, sample_bits
+from bitspike.train.posteriors import Bits, Posterior, Prior
 from bitspike.train.registers import UNITS
 
 Readout = Literal["spike_count", "membrane_sum", "membrane_last"]
@@ -74,29 +73,41 @@ class SpikingNetwork(nn.Module):
         """Neurons of the last population."""
         return self.populations[-1].neurons
 
-    def posteriors(self) -> dict[str, nn.Parameter]:
-        """Return the natural parameters of all trained weights, each of shape (rows, columns), by name of the bits."""
-        return {name: natural for layer in self.populations for name, natural in layer.posteriors().items()}
+    def posteriors(self) -> dict[str, Posterior]:
+        """Return the posteriors of all trained weights by name of the bits."""
+        return {name: one for layer in self.populations for name, one in layer.posteriors().items()}
+
+    def locations(self) -> list[nn.Parameter]:
+        """Return the trained numbers of which each weight has its own: natural parameters, means, latent weights."""
+        return [one.location for one in self.posteriors().values()]
+
+    def scales(self) -> list[nn.Parameter]:
+        """Return the trained numbers that all weights of a matrix share."""
+        return [scale for one in self.posteriors().values() for scale in one.scales().values()]
+
+    def kl(self, prior: Prior, *, sharpness: float = 1.0) -> Tensor:
+        """Return the divergence of the posterior from the prior in nats, summed over all weights, with gradients."""
+        return torch.stack([one.kl(prior, sharpness=sharpness) for one in self.posteriors().values()]).sum()
 
     def biases(self) -> list[nn.Parameter]:
         """Return the biases of the layers that have them."""
         return [layer.bias for layer in self.populations if layer.bias is not None]
 
-    def initialise(self, seed: int, *, spread: float) -> None:
-        """Set natural parameters uniformly in -spread to spread, a function of the seed alone, and biases to 0."""
+    def initialise(self, seed: int, *, spread: float, scale: float = 0.5) -> None:
+        """Set locations uniformly in -spread to spread, a function of the seed alone, and biases to 0.
+
+        Deviations that are trained start at scale * spread.
+        """
+        for index, posterior in self._numbered().values():
+            posterior.initialise(seed=seed, index=index, spread=spread, scale=scale)
         with torch.no_grad():
-            for index, natural in self._numbered().values():
-                raw = words(seed, Stream.INITIAL, index, natural.numel())
-                values = spread * (2.0 * uniform(raw) - 1.0)
-                natural.copy_(torch.from_numpy(values).reshape(natural.shape))
             for bias in self.biases():
                 bias.zero_()
 
     def fold(self, sharpness: float) -> None:
-        """Multiply the sharpness into the natural parameters and round the biases for good."""
-        with torch.no_grad():
-            for natural in self.posteriors().values():
-                natural.mul_(sharpness)
+        """Take the sharpness into the posteriors and round the biases for good."""
+        for posterior in self.posteriors().values():
+            posterior.fold(sharpness)
         for layer in self.populations:
             layer.set_mantissa(layer.trained_mantissa())
 
@@ -116,7 +127,7 @@ class SpikingNetwork(nn.Module):
             spikes: input, float, shape (steps, samples, input_size).
             generator: source of the noise.
             estimator: the noise, and how gradients pass a bit.
-            sharpness: factor on the natural parameters.
+            sharpness: how much narrower the posteriors are taken.
             floor: standard deviation of the membranes' own noise, in weights.
             auxiliary: whether the auxiliary sum is wanted.
 
@@ -161,20 +172,17 @@ class SpikingNetwork(nn.Module):
         return steps * (steps + 1) / 2 if self.readout == "membrane_sum" else float(steps)
 
     def map_bits(self) -> dict[str, Bits]:
-        """Return the most probable weights, -1 or +1.
+        """Return the most probable weights, integers of the posterior's family.
 
         Returns:
             Under a layer's name, shape (neurons, inputs), or (channels, source channels * height * width of the kernel)
             of a convolution; under ``NAME.recurrent``, shape (neurons, neurons): targets, sources.
         """
-        return {name: map_bits(natural.detach().numpy()) for name, natural in self.posteriors().items()}
+        return {name: one.most_probable() for name, one in self.posteriors().items()}
 
     def sample_bits(self, seed: int) -> dict[str, Bits]:
         """Draw one network from the posterior; the same seed gives the same bits."""
-        return {
-            name: sample_bits(natural.detach().numpy(), seed=seed, index=index)
-            for name, (index, natural) in self._numbered().items()
-        }
+        return {name: one.sample(seed=seed, index=index) for name, (index, one) in self._numbered().items()}
 
     def record(self, spikes: npt.NDArray[np.uint8], bits: Mapping[str, Bits] | None = None) -> dict[str, State]:
         """Run collapsed weights exactly; return (spikes, u, v) of each layer, shape (samples, steps, neurons).
@@ -239,20 +247,17 @@ class SpikingNetwork(nn.Module):
             raise UsageError("input spikes: found a value other than 0 and 1")
 
     def _checked(self, bits: Mapping[str, Bits]) -> dict[str, Bits]:
-        expected = {name: natural.shape for name, natural in self.posteriors().items()}
+        expected = self.posteriors()
         if set(bits) != set(expected):
             raise UsageError(f"weights: found layers {', '.join(map(str, bits))}; expected {', '.join(expected)}")
-        return {
-            name: checked_bits(bits[name], shape=(rows, columns), name=name)
-            for name, (rows, columns) in expected.items()
-        }
+        return {name: one.checked(bits[name], name=name) for name, one in expected.items()}
 
-    def _numbered(self) -> dict[str, tuple[int, nn.Parameter]]:
+    def _numbered(self) -> dict[str, tuple[int, Posterior]]:
         """Return `posteriors` with the number of each one's random words: the layer's, apart for recurrent ones."""
-        numbers: dict[str, tuple[int, nn.Parameter]] = {}
+        numbers: dict[str, tuple[int, Posterior]] = {}
         for index, layer in enumerate(self.populations):
-            for place, (name, natural) in enumerate(layer.posteriors().items()):
-                numbers[name] = (index + _RECURRENT * place, natural)
+            for place, (name, posterior) in enumerate(layer.posteriors().items()):
+                numbers[name] = (index + _RECURRENT * place, posterior)
         return numbers
 
 

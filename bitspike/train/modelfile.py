@@ -4,12 +4,14 @@
 |---|---|---|---|
 | ``NAME.natural`` | float32 | (neurons, inputs) | natural parameters of the posterior, sharpness folded in |
 | ``NAME.recurrent`` | float32 | (neurons, neurons) | those of the recurrent weights, of kind ``recurrent`` only |
+| ``NAME.rho``, ``NAME.recurrent_rho`` | float32 | (1,) | softplus(rho): deviation, of family ``gaussian`` only |
 | ``NAME.bias_mantissa`` | int32 | (neurons,) | biases; ``mantissa << bias_exponent`` in 1/64 weight |
 
+The first is called ``NAME.mean`` for family ``gaussian`` and ``NAME.latent`` for ``latent``.
 For kind ``conv`` the first is (channels, source channels * kernel * kernel) and the last (channels,); ``pool`` has no
 tensors.
 The configuration (format ``bitspike-model``, version 1) is the schema below: steps, read-out, temperature, and for each
-layer its name, kind, sizes and integer neuron parameters.
+layer its name, kind, sizes, integer neuron parameters and, unless it is ``bernoulli``, the posterior's family and bits.
 """
 
 import dataclasses
@@ -25,6 +27,7 @@ import torch
 from bitspike.errors import FileError, UsageError
 from bitspike.train.layers import ConvLayer, DenseLayer, Layer, PoolLayer, RecurrentLayer
 from bitspike.train.model import SpikingNetwork, check_read_out
+from bitspike.train.posteriors import FAMILIES, Family, GaussianWeights
 from bitspike.train.registers import FORGETS, MANTISSA_RANGE, NEVER, Neuron
 from bitspike.train.schema import Checked, choice, from_table, name, real, ruled, several, whole
 from bitspike.train.tensorfile import Tensors, no_more, read_tensors, take_tensor, write_tensors
@@ -57,7 +60,19 @@ class _Layer(Checked, ABC):
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
-class _Dense(_Layer):
+class _Trained(_Layer, ABC):
+    """The posterior of a layer with trained weights."""
+
+    family: str = ruled(choice(*FAMILIES), "bernoulli")
+    bits: int = ruled(whole(2, 8), 8)
+
+    @property
+    def weights(self) -> Family:
+        return Family(name=self.family, bits=self.bits)
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class _Dense(_Trained):
     inputs: int = ruled(whole(1, _MOST))
     neurons: int = ruled(whole(1, _MOST))
 
@@ -65,7 +80,14 @@ class _Dense(_Layer):
         if before is not None and math.prod(before) != self.inputs:
             raise UsageError(f"inputs: found {self.inputs}; expected {math.prod(before)}")
         kind = RecurrentLayer if self.kind == RecurrentLayer.kind else DenseLayer
-        return kind(name=self.name, inputs=self.inputs, neurons=self.neurons, neuron=self.neuron, source_shape=before)
+        return kind(
+            name=self.name,
+            inputs=self.inputs,
+            neurons=self.neurons,
+            neuron=self.neuron,
+            source_shape=before,
+            family=self.weights,
+        )
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -88,14 +110,21 @@ class _Window(_Layer):
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
-class _Conv(_Window):
+class _Conv(_Window, _Trained):
     channels: int = ruled(whole(1, CHANNELS))
     padding: int = ruled(whole(0, PADDING))
 
     def made(self, before: tuple[int, ...] | None) -> ConvLayer:
         window = Window(kernel=self.kernel, stride=self.stride, padding=self.padding)
         source = self.source(before)
-        return ConvLayer(name=self.name, source_shape=source, channels=self.channels, window=window, neuron=self.neuron)
+        return ConvLayer(
+            name=self.name,
+            source_shape=source,
+            channels=self.channels,
+            window=window,
+            neuron=self.neuron,
+            family=self.weights,
+        )
 
 
 _KINDS = {"dense": _Dense, "recurrent": _Dense, "conv": _Conv, "pool": _Window}
@@ -135,7 +164,8 @@ def save_model(model: SpikingNetwork, path: str | os.PathLike[str]) -> None:
     config = {"steps": model.steps, "readout": model.readout, "temperature": model.temperature, "layers": layers}
     tensors: Tensors = {}
     for layer in model.populations:
-        tensors |= {f"{layer.name}.{key}": natural.detach().numpy() for key, natural in _naturals(layer)}
+        for key, (module, attribute) in layer.stored().items():
+            tensors[f"{layer.name}.{key}"] = getattr(module, attribute).detach().numpy()
         if layer.bias is not None:
             tensors[f"{layer.name}.bias_mantissa"] = layer.trained_mantissa()
     write_tensors(path, tensors, form=_FORM, version=_VERSION, config=config)
@@ -156,10 +186,10 @@ def load_model(path: str | os.PathLike[str]) -> SpikingNetwork:
     except UsageError as error:
         raise FileError(file, f"has an impossible configuration: {error}") from None
     for layer in model.populations:
-        for key, natural in _naturals(layer):
-            shape = tuple(natural.shape)
+        for key, (module, attribute) in layer.stored().items():
+            shape = tuple(getattr(module, attribute).shape)
             found = take_tensor(file, tensors, f"{layer.name}.{key}", shape=shape, dtype=np.float32)
-            setattr(layer, key, torch.nn.Parameter(torch.tensor(found)))
+            setattr(module, attribute, torch.nn.Parameter(torch.tensor(found)))
         if layer.bias is not None:
             key = f"{layer.name}.bias_mantissa"
             mantissa = take_tensor(file, tensors, key, shape=tuple(layer.bias.shape), dtype=np.int32)
@@ -170,11 +200,6 @@ def load_model(path: str | os.PathLike[str]) -> SpikingNetwork:
             layer.set_mantissa(mantissa)
     no_more(file, tensors)
     return model
-
-
-def _naturals(layer: Layer) -> list[tuple[str, torch.nn.Parameter]]:
-    """Return the natural parameters of a layer by the last part of their tensors' names."""
-    return [(key, value) for key, value in layer.named_parameters() if key != "bias"]
 
 
 def _described(layer: Layer) -> dict[str, str | int]:
@@ -188,4 +213,9 @@ def _described(layer: Layer) -> dict[str, str | int]:
             found |= {"channels": layer.shape[0], "padding": layer.window.padding}
     else:
         found |= {"inputs": layer.inputs, "neurons": layer.neurons}
+    posterior = layer.posteriors().get(layer.name)
+    if posterior is not None and posterior.family != "bernoulli":
+        found["family"] = posterior.family
+        if isinstance(posterior, GaussianWeights):
+            found["bits"] = posterior.bits
     return found | dataclasses.asdict(layer.neuron)

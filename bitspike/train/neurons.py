@@ -33,8 +33,8 @@ def evaluate(
         bias: bias in register units, int64, shape (neurons,).
         neuron: decays, threshold and reset.
         name: the population's name, for messages.
-        feedback: weights of -1 and +1 from the population's own spikes of the step before, float32, shape (neurons,
-            neurons): targets, sources; None where there are none.
+        feedback: whole weights of at most 8 bits from the population's own spikes of the step before, float32, shape
+            (neurons, neurons): targets, sources; None where there are none.
 
     Returns:
         Spikes (uint8), and u and v at the end of each step (int32 register units), shape (steps, samples, neurons).
@@ -50,7 +50,7 @@ def evaluate(
     for step, fed in enumerate(inputs):
         a = fed
         if feedback is not None and step > 0:
-            # Sums of at most 2**24 terms of -1, 0, 1: float32 holds them exactly.
+            # Sums of whole numbers below 2**24: float32 holds them exactly.
             a = fed + (spikes[step - 1].float() @ feedback.T).long()
         _check(a, 1 - INPUT_LIMIT, INPUT_LIMIT - 1, f"{name}: summed input", step)
         u = decayed(u, neuron.du) + UNITS * a

@@ -51,8 +51,14 @@ class _Conv(torch.autograd.Function):
 
 
 def stacked(mean: Tensor, variance: Tensor | None, dtype: torch.dtype) -> Tensor:
-    """Return means and then variances of weights, shape (2 * rows, columns), or means alone."""
-    return (mean if variance is None else torch.cat([mean, variance])).to(dtype)
+    """Return means and then variances of weights, shape (2 * rows, columns), or means alone.
+
+    Args:
+        mean: shape (rows, columns).
+        variance: the same shape, or one row for all; None for weights without noise.
+        dtype: of the result.
+    """
+    return (mean if variance is None else torch.cat([mean, variance.expand_as(mean)])).to(dtype)
 
 
 def dense_moments(spikes: Tensor, weights: Tensor, rows: int) -> Tensor:

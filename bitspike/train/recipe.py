@@ -17,6 +17,7 @@ from bitspike.train.data import KNOWN, data_set, family, load_data
 from bitspike.train.encode import SEED_LIMIT
 from bitspike.train.encoders import CHANGE, DURATION, ENCODER, THRESHOLD, WINDOW, Encoding
 from bitspike.train.network_recipe import NetworkRecipe
+from bitspike.train.posterior_recipe import PosteriorRecipe
 from bitspike.train.schema import (
     Checked,
     Rule,
@@ -160,9 +161,9 @@ class TrainingRecipe(Checked):
     Attributes:
         epochs: passes over the training part, each with fresh spikes.
         batch: samples in one update.
-        rate: learning rate of the natural parameters at the start; it ends at a hundredth.
+        rate: learning rate of natural parameters, means or latent weights at the start; it ends at a hundredth.
         bias_rate: learning rate of the biases, in weights.
-        spread: natural parameters start uniformly in -spread to spread.
+        spread: natural parameters or latent weights start uniformly in -spread to spread.
         sharpness: factor on the natural parameters in the last epoch; it grows from 1.
         members: networks drawn from the posterior for its accuracy.
         threads: of torch's operations; their number changes sums in the last bits, and so the run.
@@ -188,6 +189,7 @@ class Recipe(Checked):
         data: the data set.
         network: populations and read-out.
         estimator: how gradients pass the spikes.
+        posterior: what the weights are.
         training: the optimisation.
     """
 
@@ -198,10 +200,16 @@ class Recipe(Checked):
     estimator: EstimatorRecipe = dataclasses.field(
         default=EstimatorRecipe(), metadata={"rule": instance(EstimatorRecipe)}
     )
+    posterior: PosteriorRecipe = dataclasses.field(
+        default=PosteriorRecipe(), metadata={"rule": instance(PosteriorRecipe)}
+    )
     training: TrainingRecipe = dataclasses.field(metadata={"rule": instance(TrainingRecipe)})
 
     def __post_init__(self) -> None:
         super().__post_init__()
+        spread = self.training.spread
+        if self.posterior.family == "gaussian" and spread != TrainingRecipe.spread:
+            raise UsageError(f"training.spread: found {spread!r} with family gaussian; expected posterior.mean instead")
         known, place = family(self.data.name)
         classes = known.classes
         last = len(self.network.layers) - 1

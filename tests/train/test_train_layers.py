@@ -18,7 +18,7 @@ from bitspike.train.estimators import IWST
 from bitspike.train.layers import ConvLayer, DenseLayer, PoolLayer, RecurrentLayer
 from bitspike.train.loop import Trainer
 from bitspike.train.model import SpikingNetwork
-from bitspike.train.posterior import local_moments
+from bitspike.train.posteriors import summed_moments
 from bitspike.train.recipe import parse_recipe
 from bitspike.train.registers import Neuron
 from bitspike.train.windows import Window
@@ -71,7 +71,10 @@ def test_moments_of_a_convolution_are_those_of_every_window():
     results = []
     for inputs, moments in (
         (spikes.clone().requires_grad_(), lambda x: layer.moments(x, 1.5)),
-        (columns.clone().requires_grad_(), lambda x: local_moments(x, layer.natural, 1.5)),
+        (
+            columns.clone().requires_grad_(),
+            lambda x: summed_moments(functional.linear, x, *layer.posterior.means_and_variances(1.5)),
+        ),
     ):
         layer.natural.grad = None
         mean, variance = moments(inputs)

@@ -14,7 +14,7 @@ from bitspike.train.dynamics import noisy_population, straight_through
 from bitspike.train.estimators import Estimator
 from bitspike.train.fused import can_run, draw_keys, fused_population
 from bitspike.train.neurons import evaluate
-from bitspike.train.posterior import Bits
+from bitspike.train.posteriors import Bits, Posterior
 from bitspike.train.registers import MANTISSA_RANGE, Neuron, Reset
 
 
@@ -79,8 +79,19 @@ class Layer(nn.Module, ABC):
         return self.neuron.bias_exponent
 
     @abstractmethod
-    def posteriors(self) -> dict[str, nn.Parameter]:
-        """Return the natural parameters of the trained weights, each of shape (rows, columns), by name of the bits."""
+    def posteriors(self) -> dict[str, Posterior]:
+        """Return the posteriors of the trained weights by name of the bits: the layer's, or with a suffix."""
+
+    def stored(self) -> dict[str, tuple[nn.Module, str]]:
+        """Return where each trained parameter but the bias lives, module and attribute, by the last part of its name in
+        files: ``natural``, ``mean`` or ``latent``, ``rho``, and ``recurrent`` and ``recurrent_rho``."""
+        found: dict[str, tuple[nn.Module, str]] = {}
+        for name, posterior in self.posteriors().items():
+            part = name.removeprefix(self.name).lstrip(".")
+            found[part or posterior.location_name] = (posterior, "location")
+            for key in posterior.scales():
+                found[f"{part}_{key}" if part else key] = (posterior, key)
+        return found
 
     @abstractmethod
     def moments(self, spikes: Tensor, sharpness: float) -> tuple[Tensor, Tensor]:
@@ -88,10 +99,11 @@ class Layer(nn.Module, ABC):
 
         Args:
             spikes: float, shape (steps, samples, inputs).
-            sharpness: factor on the natural parameters.
+            sharpness: how much narrower than its parameters say the posterior is taken, 1 or more.
 
         Returns:
-            Two tensors of shape (steps, samples, neurons), in weights and weights squared.
+            Two tensors of shape (steps, samples, neurons), in weights and weights squared; the variance is 0 where the
+            weights have no noise.
         """
 
     @abstractmethod
@@ -132,7 +144,7 @@ class Layer(nn.Module, ABC):
             generator: source of the noise.
             estimator: how gradients pass a bit.
             floor: standard deviation of the membranes' own noise, in weights, above 0.
-            sharpness: factor on the natural parameters.
+            sharpness: how much narrower the posterior is taken.
             summed: whether the auxiliary sum is wanted.
 
         Returns:

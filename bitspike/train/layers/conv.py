@@ -9,33 +9,42 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from bitspike.train.layers.base import Layer
-from bitspike.train.posterior import Bits, means_and_variances
+from bitspike.train.posteriors import BERNOULLI, Bits, Family, Posterior, summed_moments
 from bitspike.train.products import conv_moments, stacked
 from bitspike.train.registers import Neuron
 from bitspike.train.windows import Space, Window
 
 
 class ConvLayer(Layer):
-    """A population and the one-bit convolution (cross-correlation, as in torch) that feeds it.
+    """A population and the convolution (cross-correlation, as in torch) that feeds it.
 
     Mean and variance of the summed input are the convolutions of x and of x**2 with the mean and the variance of the
-    kernel (arXiv 2505.17962, with Bernoulli weights).
+    kernel (arXiv 2505.17962).
 
     Attributes:
         window: kernel, stride and padding.
-        natural: natural parameters of the kernels, shape (channels, source channels * height * width of the kernel).
+        posterior: of the kernels, shape (channels, source channels * height * width of the kernel).
         bias: one a channel, shape (channels,), shared by its neurons.
     """
 
     kind: ClassVar[str] = "conv"
     bias: nn.Parameter
 
-    def __init__(self, *, name: str, source_shape: Space, channels: int, window: Window, neuron: Neuron) -> None:
+    def __init__(
+        self,
+        *,
+        name: str,
+        source_shape: Space,
+        channels: int,
+        window: Window,
+        neuron: Neuron,
+        family: Family = BERNOULLI,
+    ) -> None:
         super().__init__(
             name=name, source_shape=source_shape, shape=(channels, *window.fit(source_shape)), neuron=neuron
         )
         self.window = window
-        self.natural = nn.Parameter(torch.zeros(channels, source_shape[0] * window.kernel**2))
+        self.posterior = family.make(channels, source_shape[0] * window.kernel**2)
         self.bias = nn.Parameter(torch.zeros(channels))
 
     @property
@@ -53,25 +62,29 @@ class ConvLayer(Layer):
         """Vertical and horizontal padding."""
         return self.window.padding, self.window.padding
 
-    def posteriors(self) -> dict[str, nn.Parameter]:
-        """Return one matrix, a kernel a row, each flattened in C order."""
-        return {self.name: self.natural}
+    @property
+    def natural(self) -> nn.Parameter:
+        """The posterior's locations: natural parameters, means or latent weights, a kernel a row."""
+        return self.posterior.location
+
+    def posteriors(self) -> dict[str, Posterior]:
+        """Return that of one matrix, a kernel a row, each flattened in C order."""
+        return {self.name: self.posterior}
 
     def moments(self, spikes: Tensor, sharpness: float) -> tuple[Tensor, Tensor]:
         """Return mean and variance of the summed input; no gradient from the variance to the spikes."""
-        mean, variance = means_and_variances(self.natural, sharpness)
-        return self._convolved(spikes, mean), self._convolved(spikes.detach().square(), variance)
+        return summed_moments(self._convolved, spikes, *self.posterior.means_and_variances(sharpness))
 
     def joint_moments(self, spikes: Tensor, sharpness: float) -> Tensor:
         """Return means, then variances, by one convolution where the spikes are bits."""
         if not self.binary_input:
             return super().joint_moments(spikes, sharpness)
-        weights = stacked(*means_and_variances(self.natural, sharpness), spikes.dtype)
+        weights = stacked(*self.posterior.means_and_variances(sharpness), spikes.dtype)
         kernels = weights.reshape(-1, self.source_shape[0], *self.kernel)
         images = spikes.reshape(-1, *self.source_shape)
         window = self.window
         found = conv_moments(images, kernels, self.shape[0], stride=window.stride, padding=window.padding)
-        return found.reshape(*spikes.shape[:-1], 2 * self.neurons)
+        return found.reshape(*spikes.shape[:-1], -1)
 
     def summed(self, spikes: Tensor, bits: Mapping[str, Bits]) -> Tensor:
         """Return the exact summed input.
@@ -82,8 +95,8 @@ class ConvLayer(Layer):
         return torch.stack([self._convolved(step[None].double(), weights)[0].round().long() for step in spikes])
 
     def _convolved(self, spikes: Tensor, weights: Tensor) -> Tensor:
-        """Convolve (steps, samples, inputs) to (steps, samples, neurons)."""
+        """Convolve (steps, samples, inputs) to (steps, samples, rows of the weights * places)."""
         images = spikes.reshape(-1, *self.source_shape)
         kernels = weights.reshape(-1, self.source_shape[0], *self.kernel)
         found = functional.conv2d(images, kernels, stride=self.stride, padding=self.padding)
-        return found.reshape(*spikes.shape[:-1], self.neurons)
+        return found.reshape(*spikes.shape[:-1], -1)

@@ -6,18 +6,22 @@ from typing import ClassVar
 import numpy as np
 import torch
 from torch import Tensor, nn
+from torch.nn import functional
 
 from bitspike.train.layers.base import Layer
-from bitspike.train.posterior import Bits, local_moments, means_and_variances
+from bitspike.train.posteriors import BERNOULLI, Bits, Family, Posterior, summed_moments
 from bitspike.train.products import dense_moments, stacked
 from bitspike.train.registers import Neuron
 
+_EXACT = 1 << 24
+"""Sums of whole numbers up to this are exact in float32."""
+
 
 class DenseLayer(Layer):
-    """A population and the one-bit connection that feeds it, from each neuron to each.
+    """A population and the connection that feeds it, from each neuron to each.
 
     Attributes:
-        natural: natural parameters of the weights, shape (neurons, inputs).
+        posterior: of the weights, shape (neurons, inputs).
         bias: one a neuron, shape (neurons,).
     """
 
@@ -25,28 +29,42 @@ class DenseLayer(Layer):
     bias: nn.Parameter
 
     def __init__(
-        self, *, name: str, inputs: int, neurons: int, neuron: Neuron, source_shape: tuple[int, ...] | None = None
+        self,
+        *,
+        name: str,
+        inputs: int,
+        neurons: int,
+        neuron: Neuron,
+        source_shape: tuple[int, ...] | None = None,
+        family: Family = BERNOULLI,
     ) -> None:
         super().__init__(name=name, source_shape=source_shape or (inputs,), shape=(neurons,), neuron=neuron)
-        self.natural = nn.Parameter(torch.zeros(neurons, inputs))
+        self.posterior = family.make(neurons, inputs)
         self.bias = nn.Parameter(torch.zeros(neurons))
 
-    def posteriors(self) -> dict[str, nn.Parameter]:
-        """Return one matrix, shape (neurons, inputs)."""
-        return {self.name: self.natural}
+    @property
+    def natural(self) -> nn.Parameter:
+        """The posterior's locations: natural parameters, means or latent weights, shape (neurons, inputs)."""
+        return self.posterior.location
+
+    def posteriors(self) -> dict[str, Posterior]:
+        """Return that of one matrix, shape (neurons, inputs)."""
+        return {self.name: self.posterior}
 
     def moments(self, spikes: Tensor, sharpness: float) -> tuple[Tensor, Tensor]:
         """Return mean and variance of the summed input for spikes of shape (..., inputs)."""
-        return local_moments(spikes, self.natural, sharpness)
+        return summed_moments(functional.linear, spikes, *self.posterior.means_and_variances(sharpness))
 
     def joint_moments(self, spikes: Tensor, sharpness: float) -> Tensor:
         """Return means, then variances, by one product where the spikes are bits."""
         if not self.binary_input:
             return super().joint_moments(spikes, sharpness)
-        weights = stacked(*means_and_variances(self.natural, sharpness), spikes.dtype)
+        weights = stacked(*self.posterior.means_and_variances(sharpness), spikes.dtype)
         return dense_moments(spikes, weights, self.neurons)
 
     def summed(self, spikes: Tensor, bits: Mapping[str, Bits]) -> Tensor:
-        """Return the exact summed input; float32 holds sums of at most 2**24 terms of -1, 0 and 1 exactly."""
-        weights = torch.from_numpy(bits[self.name].astype(np.float32))
-        return (spikes @ weights.T).long()
+        """Return the exact summed input; float32 holds whole numbers up to 2**24 exactly, float64 up to 2**53."""
+        matrix = bits[self.name]
+        largest = int(np.abs(matrix.astype(np.int64)).max(initial=0)) * self.inputs
+        weights = torch.from_numpy(matrix.astype(np.float32 if largest <= _EXACT else np.float64))
+        return (spikes.to(weights.dtype) @ weights.T).long()

@@ -4,11 +4,11 @@ from collections.abc import Mapping
 from typing import ClassVar
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 from torch.nn import functional
 
 from bitspike.train.layers.base import Layer
-from bitspike.train.posterior import Bits
+from bitspike.train.posteriors import Bits, Posterior
 from bitspike.train.registers import Neuron
 from bitspike.train.windows import Space, Window
 
@@ -47,7 +47,7 @@ class PoolLayer(Layer):
         """None: 0 and 0."""
         return 0, 0
 
-    def posteriors(self) -> dict[str, nn.Parameter]:
+    def posteriors(self) -> dict[str, Posterior]:
         """Return nothing: the weights are 1."""
         return {}
 

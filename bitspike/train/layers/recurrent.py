@@ -9,9 +9,10 @@ from torch import Tensor, nn
 
 from bitspike.train.estimators import Estimator
 from bitspike.train.layers.dense import DenseLayer
-from bitspike.train.posterior import Bits, means_and_variances
+from bitspike.train.posteriors import BERNOULLI, Bernoulli, Bits, Family, Posterior
 from bitspike.train.products import stacked
 from bitspike.train.recurrence import noisy_recurrent_population
+from bitspike.train.recurrence_spread import noisy_spread_population
 from bitspike.train.registers import Neuron
 
 
@@ -19,25 +20,39 @@ class RecurrentLayer(DenseLayer):
     """A dense layer whose neurons also hear each other's spikes of the step before; self-loops are as the others.
 
     Attributes:
-        recurrent: natural parameters of the recurrent weights, shape (neurons, neurons): targets, sources.
+        recurrent_posterior: of the recurrent weights, shape (neurons, neurons): targets, sources.
     """
 
     kind: ClassVar[str] = "recurrent"
 
     def __init__(
-        self, *, name: str, inputs: int, neurons: int, neuron: Neuron, source_shape: tuple[int, ...] | None = None
+        self,
+        *,
+        name: str,
+        inputs: int,
+        neurons: int,
+        neuron: Neuron,
+        source_shape: tuple[int, ...] | None = None,
+        family: Family = BERNOULLI,
     ) -> None:
-        super().__init__(name=name, inputs=inputs, neurons=neurons, neuron=neuron, source_shape=source_shape)
-        self.recurrent = nn.Parameter(torch.zeros(neurons, neurons))
+        super().__init__(
+            name=name, inputs=inputs, neurons=neurons, neuron=neuron, source_shape=source_shape, family=family
+        )
+        self.recurrent_posterior = family.make(neurons, neurons)
+
+    @property
+    def recurrent(self) -> nn.Parameter:
+        """The locations of the recurrent weights, shape (neurons, neurons)."""
+        return self.recurrent_posterior.location
 
     @property
     def recurrent_name(self) -> str:
         """Name of the recurrent weights' bits."""
         return f"{self.name}.recurrent"
 
-    def posteriors(self) -> dict[str, nn.Parameter]:
-        """Return two matrices, shapes (neurons, inputs) and (neurons, neurons)."""
-        return {self.name: self.natural, self.recurrent_name: self.recurrent}
+    def posteriors(self) -> dict[str, Posterior]:
+        """Return those of two matrices, shapes (neurons, inputs) and (neurons, neurons)."""
+        return {self.name: self.posterior, self.recurrent_name: self.recurrent_posterior}
 
     def feedback(self, bits: Mapping[str, Bits]) -> Tensor:
         """Return the recurrent weights."""
@@ -45,14 +60,16 @@ class RecurrentLayer(DenseLayer):
 
     def joint_feedback(self, sharpness: float, dtype: torch.dtype) -> Tensor:
         """Return means, then variances of the recurrent weights."""
-        return stacked(*means_and_variances(self.recurrent, sharpness), dtype)
+        return stacked(*self.recurrent_posterior.means_and_variances(sharpness), dtype)
 
     def defined(
         self, spikes: Tensor, noise: Tensor, *, estimator: Estimator, floor: float, sharpness: float
     ) -> tuple[Tensor, Tensor]:
         """Run with given noise, by the definition; the recurrent weights add theirs."""
         mean, variance = self.moments(spikes, sharpness)
-        weights, _ = means_and_variances(self.recurrent, sharpness)
-        return noisy_recurrent_population(
-            mean, variance, self.rounded_bias(), noise, weights, neuron=self.neuron, estimator=estimator, floor=floor
-        )
+        weights, spread = self.recurrent_posterior.means_and_variances(sharpness)
+        inputs = (mean, variance, self.rounded_bias(), noise, weights)
+        if type(self.recurrent_posterior) is Bernoulli:
+            # Weights of -1 and +1: their variances follow from their means.
+            return noisy_recurrent_population(*inputs, neuron=self.neuron, estimator=estimator, floor=floor)
+        return noisy_spread_population(*inputs, spread=spread, neuron=self.neuron, estimator=estimator, floor=floor)
