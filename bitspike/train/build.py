@@ -21,7 +21,15 @@ def build_network(recipe: Recipe) -> SpikingNetwork:
     shapes = recipe.network_shapes()
     for number, layer in enumerate(network.layers, 1):
         name = "output" if number == len(network.layers) else f"hidden{number}"
-        neuron = Neuron(du=layer.du, dv=layer.dv, vth=layer.vth, reset=layer.reset, bias_exponent=network.bias_exponent)
+        neuron = Neuron(
+            du=layer.du,
+            dv=layer.dv,
+            vth=layer.vth,
+            reset=layer.reset,
+            bias_exponent=network.bias_exponent,
+            spike=layer.spike,
+            shift=layer.shift,
+        )
         layers.append(_layer(layer, name=name, before=shapes[number - 1], after=shapes[number], neuron=neuron))
     model = SpikingNetwork(
         layers, steps=recipe.data.steps, readout=network.readout, temperature=float(network.temperature)

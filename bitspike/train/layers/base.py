@@ -12,9 +12,10 @@ from torch import Tensor, nn
 
 from bitspike.train.dynamics import noisy_population, straight_through
 from bitspike.train.estimators import Estimator
+from bitspike.train.graded_dynamics import noisy_graded_population
 from bitspike.train.neurons import evaluate
 from bitspike.train.posterior import Bits
-from bitspike.train.registers import MANTISSA_RANGE, Neuron, Reset
+from bitspike.train.registers import MANTISSA_RANGE, Neuron, Reset, Spike
 
 
 class Layer(nn.Module, ABC):
@@ -75,6 +76,16 @@ class Layer(nn.Module, ABC):
         """Left shift of the bias mantissa in register units."""
         return self.neuron.bias_exponent
 
+    @property
+    def spike(self) -> Spike:
+        """What a neuron sends: ``binary`` or ``graded``."""
+        return self.neuron.spike
+
+    @property
+    def shift(self) -> int:
+        """Of graded spikes: payloads count 2**shift weights."""
+        return self.neuron.shift
+
     @abstractmethod
     def posteriors(self) -> dict[str, nn.Parameter]:
         """Return the natural parameters of the trained weights, each of shape (rows, columns), by name of the bits."""
@@ -112,10 +123,11 @@ class Layer(nn.Module, ABC):
             sharpness: factor on the natural parameters.
 
         Returns:
-            Bits and ratios v / s before reset, shape (steps, samples, neurons).
+            Bits, or the payloads of graded spikes, and ratios v / s before reset, shape (steps, samples, neurons).
         """
         mean, variance = self.moments(spikes, sharpness)
-        return noisy_population(
+        population = noisy_graded_population if self.neuron.graded else noisy_population
+        return population(
             mean, variance, self.rounded_bias(), noise, neuron=self.neuron, estimator=estimator, floor=floor
         )
 
@@ -159,6 +171,7 @@ class Layer(nn.Module, ABC):
     def extra_repr(self) -> str:
         """Describe the population in one line."""
         neuron = f"du={self.du}, dv={self.dv}, vth={self.vth}, reset={self.reset}"
+        neuron += f", spike=graded, shift={self.shift}" if self.neuron.graded else ""
         return f"{self.name}: {dimensions(self.source_shape)} -> {dimensions(self.shape)}, {neuron}"
 
 

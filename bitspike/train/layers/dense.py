@@ -39,6 +39,11 @@ class DenseLayer(Layer):
         return local_moments(spikes, self.natural, sharpness)
 
     def summed(self, spikes: Tensor, bits: Mapping[str, Bits]) -> Tensor:
-        """Return the exact summed input; float32 holds sums of at most 2**24 terms of -1, 0 and 1 exactly."""
+        """Return the exact summed input.
+
+        float32 holds sums of at most 2**24 terms of -1, 0 and 1 exactly; payloads are summed in float64.
+        """
         weights = torch.from_numpy(bits[self.name].astype(np.float32))
+        if spikes.numel() and float(spikes.max()) > 1:
+            return (spikes.double() @ weights.double().T).long()
         return (spikes @ weights.T).long()

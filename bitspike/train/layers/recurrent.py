@@ -7,6 +7,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
+from bitspike.errors import UsageError
 from bitspike.train.estimators import Estimator
 from bitspike.train.layers.dense import DenseLayer
 from bitspike.train.posterior import Bits, means_and_variances
@@ -27,6 +28,8 @@ class RecurrentLayer(DenseLayer):
         self, *, name: str, inputs: int, neurons: int, neuron: Neuron, source_shape: tuple[int, ...] | None = None
     ) -> None:
         super().__init__(name=name, inputs=inputs, neurons=neurons, neuron=neuron, source_shape=source_shape)
+        if neuron.graded:
+            raise UsageError("spike: found 'graded' in a recurrent layer; expected 'binary'")
         self.recurrent = nn.Parameter(torch.zeros(neurons, neurons))
 
     @property
