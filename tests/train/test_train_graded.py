@@ -1,6 +1,7 @@
 """Graded spikes in training: gradients against the expectation, exact evaluation, recipes, files, a run that learns."""
 
 import dataclasses
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -23,7 +24,7 @@ from bitspike.train.loop import Trainer
 from bitspike.train.model import SpikingNetwork
 from bitspike.train.modelfile import save_model
 from bitspike.train.noise import Logistic, Silent
-from bitspike.train.recipe import parse_recipe
+from bitspike.train.recipe import load_recipe, parse_recipe
 from bitspike.train.registers import Neuron
 from bitspike.train.surrogates import Surrogate
 
@@ -270,3 +271,9 @@ def test_a_small_network_learns():
     metrics = [list(trainer.run_epoch())[-1] for _ in range(3)]
     assert metrics[-1]["loss"] < 0.7 * metrics[0]["loss"]
     assert metrics[-1]["validation_map"] > 0.4
+
+
+def test_the_example_is_a_network_of_graded_spikes():
+    recipe = load_recipe(Path(__file__).parents[2] / "examples" / "digits_graded.toml")
+    network = collapse(build_network(recipe))
+    assert [p.graded for p in network.populations] == [True, True, False]
