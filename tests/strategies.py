@@ -40,6 +40,7 @@ def networks(
     one_bit: bool = False,
     resets: tuple[str, ...] = ("zero", "subtract"),
     readouts: tuple[str, ...] = ("spike_count", "membrane_sum", "membrane_last"),
+    graded: bool = False,
 ) -> IntegerNetwork:
     """A legal feed-forward network whose range proof holds.
 
@@ -52,6 +53,7 @@ def networks(
         starts: whether populations may have a start (any, not only the retimed ones).
         one_bit: only -1/+1 and 0/1 weights.
         resets, readouts: the kinds to choose from.
+        graded: whether populations may send graded spikes.
     """
     count = draw(st.integers(*populations))
     names = ["input", *(f"layer{k}" for k in range(1, count + 1))]
@@ -70,7 +72,7 @@ def networks(
         connections=tuple(connections),
         readout=Readout(population=names[-1], kind=kind),
     )
-    return _in_range(check(network))
+    return _in_range(check(draw(_with_graded(network)) if graded else network))
 
 
 @st.composite
@@ -84,6 +86,7 @@ def spatial_networks(
     starts: bool = True,
     resets: tuple[str, ...] = ("zero", "subtract"),
     readouts: tuple[str, ...] = ("spike_count", "membrane_sum", "membrane_last"),
+    graded: bool = False,
 ) -> IntegerNetwork:
     """A legal network of connections of all kinds between populations of shape (channels, height, width).
 
@@ -98,6 +101,7 @@ def spatial_networks(
         recurrent: whether connections may lead back, or to where they come from.
         starts: whether populations may have a start.
         resets, readouts: the kinds to choose from.
+        graded: whether populations may send graded spikes.
     """
     readout = draw(st.sampled_from(readouts))
     shapes = {"input": (draw(st.sampled_from([1, 2, 4])), draw(st.integers(1, 5)), draw(st.integers(1, 5)))}
@@ -122,7 +126,7 @@ def spatial_networks(
         connections=tuple(connections),
         readout=Readout(population=made[-1].name, kind=readout),
     )
-    return _in_range(check(network))
+    return _in_range(check(draw(_with_graded(network)) if graded else network))
 
 
 @st.composite
@@ -153,6 +157,21 @@ def _populations(
         bias_exponent=draw(st.sampled_from([0, 0, 3, 7])),
         start=draw(st.sampled_from([0, 0, 1, 2, 5])) if starts else 0,
     )
+
+
+@st.composite
+def _with_graded(draw: Any, network: IntegerNetwork) -> IntegerNetwork:
+    """`network` with graded spikes in some of the populations that can spike and are not counted."""
+    changed = []
+    for p in network.populations:
+        counted = network.readout.kind == "spike_count" and p.name == network.readout.population
+        if not p.spiking or counted or draw(st.integers(0, 3)) == 3:
+            changed.append(p)
+            continue
+        vth = max(p.vth, 1)
+        shift = draw(st.integers(0, min(vth.bit_length() - 1, 16)))
+        changed.append(replace(p, vth=vth, spike="graded", shift=shift))
+    return network.with_populations(tuple(changed))
 
 
 @st.composite
@@ -265,7 +284,10 @@ def _in_range(network: IntegerNetwork) -> IntegerNetwork:
     small = tuple(replace(c, exponent=0) for c in network.connections)
     tame = tuple(replace(p, du=max(p.du, 2048), dv=max(p.dv, 2048), bias_exponent=0) for p in network.populations)
     milder = replace(network, connections=small)
-    for attempt in (network, milder, replace(milder, populations=tame)):
+    small_payloads = [
+        tuple(replace(p, vth=max(p.vth, 1 << k), shift=k) if p.graded else p for p in tame) for k in (3, 6, 9, 12)
+    ]
+    for attempt in (network, milder, *(replace(milder, populations=each) for each in (tame, *small_payloads))):
         try:
             check_range(attempt)
         except RangeError:

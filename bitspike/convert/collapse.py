@@ -22,6 +22,7 @@ from bitspike.convert.network import (
     Readout,
     ReadoutKind,
     Reset,
+    Spike,
     SumPool2d,
 )
 from bitspike.convert.ranges import check_range
@@ -62,6 +63,14 @@ class TrainedLayer(Protocol):
     @property
     def reset(self) -> Reset:
         """What a spike does to the membrane."""
+
+    @property
+    def spike(self) -> Spike:
+        """What a neuron sends."""
+
+    @property
+    def shift(self) -> int:
+        """0..16, of graded spikes."""
 
     @property
     def bias_exponent(self) -> int:
@@ -114,7 +123,9 @@ class TrainedModel(Protocol):
 
     def record(
         self, spikes: npt.NDArray[np.uint8], bits: Bits | None = None
-    ) -> Mapping[str, tuple[npt.NDArray[np.uint8], npt.NDArray[np.int32], npt.NDArray[np.int32]]]:
+    ) -> Mapping[
+        str, tuple[npt.NDArray[np.uint8] | npt.NDArray[np.int32], npt.NDArray[np.int32], npt.NDArray[np.int32]]
+    ]:
         """Spikes, currents and membranes of each layer, (samples, steps, neurons), in evaluation mode."""
 
 
@@ -201,6 +212,8 @@ def _network(model: TrainedModel, label: str, name: str | None) -> IntegerNetwor
                 reset=layer.reset,
                 bias_mantissa=mantissa,
                 bias_exponent=layer.bias_exponent,
+                spike=layer.spike,
+                shift=layer.shift,
             )
         )
         connections.extend(_connections(layer, source, bits))

@@ -18,7 +18,8 @@ class Connection(Value):
 
     Attributes:
         source, target: names of populations (or of the input).
-        exponent: 0..7; a synapse adds ``weight << exponent`` to the target's input for each spike.
+        exponent: 0..7; a synapse adds ``weight << exponent``, times the payload of a graded spike, to the target's
+            input for each spike.
         delay: steps from a spike to its arrival; 0 is within the same step.
     """
 
@@ -47,8 +48,11 @@ class Connection(Value):
         """Summed input of each target: `spikes`, (samples, sources), give (samples, targets)."""
 
     @abstractmethod
-    def bounds(self) -> tuple[Integers, Integers]:
-        """The lowest and the highest input of each target, (targets,), over all patterns of 0 and 1."""
+    def bounds(self, most: Integers | None = None) -> tuple[Integers, Integers]:
+        """The lowest and the highest input of each target, (targets,), over all patterns of 0 and 1.
+
+        Where `most`, (sources,), is given, over all patterns of 0 to that in each source.
+        """
 
     @abstractmethod
     def fan_out(self) -> Integers:

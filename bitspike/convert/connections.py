@@ -38,10 +38,12 @@ class Dense(Connection):
         """``spikes @ effective.T``."""
         return spikes @ self.effective().T
 
-    def bounds(self) -> tuple[Integers, Integers]:
-        """Sums of the negative and of the positive weights of each row."""
+    def bounds(self, most: Integers | None = None) -> tuple[Integers, Integers]:
+        """Sums of the negative and of the positive weights of each row, times `most` of each column."""
         weights = self.effective()
-        return np.minimum(weights, 0).sum(axis=1), np.maximum(weights, 0).sum(axis=1)
+        if most is None:
+            return np.minimum(weights, 0).sum(axis=1), np.maximum(weights, 0).sum(axis=1)
+        return np.minimum(weights, 0) @ most, np.maximum(weights, 0) @ most
 
     def fan_out(self) -> Integers:
         """Every source reaches every target."""
@@ -79,10 +81,11 @@ class Identity(Connection):
         """``spikes * weight << exponent``."""
         return spikes * (self.weight << self.exponent)
 
-    def bounds(self) -> tuple[Integers, Integers]:
-        """Zero and the weight."""
+    def bounds(self, most: Integers | None = None) -> tuple[Integers, Integers]:
+        """Zero and the weight, times `most`."""
         effective = self.weight << self.exponent
-        return np.full(self.size, min(effective, 0), np.int64), np.full(self.size, max(effective, 0), np.int64)
+        highest = np.ones(self.size, np.int64) if most is None else most
+        return highest * min(effective, 0), highest * max(effective, 0)
 
     def fan_out(self) -> Integers:
         """One."""

@@ -18,6 +18,8 @@ from bitspike.errors import BitspikeError
 __all__ = ["Arrays", "arrays_of", "describe", "description_text", "network_from"]
 
 _NETWORK_KEYS = {"name", "steps", "input", "populations", "connections", "readout", "collapse"}
+#: Of graded spikes only, so that the description of a network without them is what it was before they came.
+_GRADED_KEYS = {"spike", "shift"}
 _POPULATION_KEYS = {"name", "shape", "du", "dv", "vth", "reset", "bias_exponent", "start"}
 
 
@@ -35,7 +37,7 @@ def describe(network: IntegerNetwork) -> dict[str, Any]:
             {
                 "name": p.name, "shape": list(p.shape), "du": p.du, "dv": p.dv, "vth": p.vth, "reset": p.reset,
                 "bias_exponent": p.bias_exponent, "start": p.start,
-            }
+            } | ({"spike": p.spike, "shift": p.shift} if p.graded else {})
             for p in network.populations
         ],
         "connections": [
@@ -93,13 +95,23 @@ def _input(item: Any) -> Input:
 
 
 def _population(item: Any, arrays: Arrays) -> Population:
-    expect_keys("population", item, _POPULATION_KEYS)
+    graded = isinstance(item, dict) and "spike" in item
+    expect_keys("population", item, _POPULATION_KEYS | (_GRADED_KEYS if graded else set()))
     name = typed("population", item, "name", str)
     where = f"population {name}"
     number = {key: typed(where, item, key, int) for key in ("du", "dv", "vth", "bias_exponent", "start")}
+    if graded:
+        if item["spike"] != "graded":
+            raise BitspikeError(f"{where}: spike {item['spike']!r}; expected 'graded', or no such key")
+        number["shift"] = typed(where, item, "shift", int)
     bias = take_array(arrays, f"{name}.bias", np.int32)
     return Population(
-        name=name, shape=shape_of(where, item), reset=typed(where, item, "reset", str), bias_mantissa=bias, **number
+        name=name,
+        shape=shape_of(where, item),
+        reset=typed(where, item, "reset", str),
+        bias_mantissa=bias,
+        spike="graded" if graded else "binary",
+        **number,
     )
 
 

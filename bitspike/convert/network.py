@@ -5,14 +5,14 @@ Its arithmetic is defined by :mod:`bitspike.sim.reference`, its rules by :mod:`b
 
 import math
 from collections.abc import Iterator
-from dataclasses import dataclass, replace
-from typing import Literal
+from dataclasses import dataclass, field, replace
+from typing import Any, Literal
 
 import numpy as np
 import numpy.typing as npt
 
 from bitspike.convert.connections import Connection, Conv2d, Dense, Identity, SumPool2d
-from bitspike.convert.value import Value, make_integers, make_shape, read_only
+from bitspike.convert.value import LATER, Value, make_integers, make_shape, read_only
 from bitspike.errors import UsageError
 
 __all__ = [
@@ -28,6 +28,7 @@ __all__ = [
 ]
 
 Reset = Literal["zero", "subtract"]
+Spike = Literal["binary", "graded"]
 ReadoutKind = Literal["spike_count", "membrane_sum", "membrane_last"]
 
 #: Decays are fractions of 4096; 4096 forgets everything at once.
@@ -36,6 +37,8 @@ DECAY_ONE = 4096
 STATE_SHIFT = 6
 #: The largest threshold mantissa (17 bits); a population that has it is a read-out that never spikes.
 VTH_MAX = 131071
+#: What a state register holds, signed and in 24 bits. A payload may be as wide; ``v >> 6`` has 17 bits and always fits.
+STATE_MAX = (1 << 23) - 1
 
 
 @dataclass(frozen=True, kw_only=True, slots=True, eq=False)
@@ -69,6 +72,9 @@ class Population(Value):
         start: the population's latency: the step that answers input step 0. The state is cleared at that step, before
             decay and integration. 0 in a trained network; on a chip, where every connection takes a step, the step in
             which the first input arrives.
+        spike: what a neuron sends where it spikes: ``binary``, 1, or ``graded``, a payload: ``v >> (6 + shift)`` of the
+            membrane before its reset.
+        shift: 0..16, of graded spikes. ``2^shift`` is at most `vth`, so that a payload is 1 or more, and 0 is silence.
     """
 
     name: str
@@ -80,10 +86,12 @@ class Population(Value):
     bias_mantissa: npt.NDArray[np.int32]
     bias_exponent: int = 0
     start: int = 0
+    spike: Spike = field(default="binary", metadata=LATER)
+    shift: int = field(default=0, metadata=LATER)
 
     def __post_init__(self) -> None:
         make_shape(self, f"population {self.name}")
-        make_integers(self, f"population {self.name}", "du", "dv", "vth", "bias_exponent", "start")
+        make_integers(self, f"population {self.name}", "du", "dv", "vth", "bias_exponent", "start", "shift")
         wide = np.asarray(self.bias_mantissa)
         if wide.dtype.kind not in "iu" or (wide.size and np.abs(wide.astype(np.int64)).max() > 2**31 - 1):
             raise UsageError(f"population {self.name}: bias of type {wide.dtype}; expected integers of at most 32 bits")
@@ -103,6 +111,26 @@ class Population(Value):
     def spiking(self) -> bool:
         """False for a read-out whose threshold is at its maximum."""
         return self.vth < VTH_MAX
+
+    @property
+    def graded(self) -> bool:
+        """Whether a spike carries a payload."""
+        return self.spike == "graded"
+
+    @property
+    def payload_shift(self) -> int:
+        """Low bits of the membrane that a payload leaves out."""
+        return STATE_SHIFT + self.shift
+
+    @property
+    def payload_max(self) -> int:
+        """The largest value that a spike can have while the membrane is in its register: 1 for binary spikes."""
+        return STATE_MAX >> self.payload_shift if self.graded else 1
+
+    @property
+    def spike_dtype(self) -> np.dtype[Any]:
+        """The type in which records hold this population's spikes: uint8, and int32 for graded ones."""
+        return np.dtype(np.int32) if self.graded else np.dtype(np.uint8)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True, eq=False)

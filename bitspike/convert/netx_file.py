@@ -36,6 +36,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from bitspike.convert.binary_only import refuse_graded
 from bitspike.convert.dense_only import dense_connections
 from bitspike.convert.description import Arrays, description_text, network_from
 from bitspike.convert.hdf5_file import datasets, in_one_line
@@ -64,6 +65,7 @@ def contents(network: IntegerNetwork) -> Arrays:
             subtraction; a bias that is no whole number of weight units in -4096..4095; weights that lava-dl's loader
             would change (:mod:`bitspike.convert.netx_weights`).
     """
+    refuse_graded(check(network), "the NetX writer")
     dense = {c.target: c for c in dense_connections(check(network), "the NetX writer")}
     last = network.populations[-1].name
     if network.readout.population != last:

@@ -37,6 +37,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import numpy.typing as npt
 
+from bitspike.convert.binary_only import refuse_graded
 from bitspike.convert.dense_only import dense_connections
 from bitspike.convert.network import DECAY_ONE, STATE_SHIFT, Dense, IntegerNetwork, Population
 from bitspike.errors import UnsupportedError, UsageError
@@ -57,12 +58,13 @@ def nodes_and_edges(network: IntegerNetwork, dt: float) -> tuple[dict[str, "nir.
 
     Raises:
         UsageError: for a `dt` outside 1e-9..1e3 seconds.
-        UnsupportedError: naming the first population that NIR cannot say.
+        UnsupportedError: naming the first population or connection that NIR cannot say; graded spikes among them.
     """
     import nir
 
     if not (isfinite(dt) and DT_RANGE[0] <= dt <= DT_RANGE[1]):
         raise UsageError(f"dt {dt}; expected {DT_RANGE[0]}..{DT_RANGE[1]} seconds")
+    refuse_graded(network, "the NIR writer")
     dense = dense_connections(network, "the NIR writer")
     refuse(network)
     nodes: dict[str, Any] = {network.input.name: nir.Input(np.array([network.input.size]))}

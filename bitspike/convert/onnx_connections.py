@@ -13,6 +13,10 @@ kind          operators
 ============  =======================================================================================
 
 Neither operator has a zero point: it is 0, and so is what the padding of a window holds.
+
+Payloads of graded spikes are int32. A dense connection takes them as they are, by `MatMul` of int32; a window takes
+them in digits of 7 bits, as many as the source's payload can have, each by the operators above:
+``payload = digit0 + 128 * digit1 + 128^2 * digit2``.
 """
 
 from typing import Any
@@ -29,6 +33,8 @@ from bitspike.errors import UnsupportedError
 _NARROW = 127
 #: A wide weight is ``128 * high + low``, low in 0..127 and high in -2..1.
 SPLIT = 128
+#: Bits of a payload that an int8 holds.
+_DIGIT = 7
 
 
 def key(connection: Connection) -> str:
@@ -51,13 +57,14 @@ def weights_in_graph(connection: Connection) -> int:
     return 1
 
 
-def current(nodes: Nodes, c: Connection, spikes: str) -> str:
+def current(nodes: Nodes, c: Connection, spikes: str, payload_max: int = 1) -> str:
     """``64 * weight * 2^exponent * spike`` summed over the sources, int32 (batch, targets).
 
     Args:
         nodes: the graph.
         c: any connection.
-        spikes: the name of what arrives in this step, int8 (batch, sources).
+        spikes: the name of what arrives in this step, (batch, sources), int8, or int32 where it may be above 1.
+        payload_max: the most that a spike can be; 1 for binary spikes.
 
     Raises:
         UnsupportedError: for a kind of connection that is not in the table above.
@@ -65,11 +72,9 @@ def current(nodes: Nodes, c: Connection, spikes: str) -> str:
     name = key(c)
     gain = 1 << (STATE_SHIFT + c.exponent)
     if isinstance(c, Dense):
-        total = _dense(nodes, c, spikes)
-    elif isinstance(c, Conv2d):
-        total = _conv(nodes, c, spikes)
-    elif isinstance(c, SumPool2d):
-        total = _pool(nodes, c, spikes)
+        total = _dense(nodes, c, spikes, payload_max)
+    elif isinstance(c, Conv2d | SumPool2d):
+        total = _windowed(nodes, c, spikes, payload_max)
     elif isinstance(c, Identity):
         total = nodes.cast(spikes, f"{name}.sum", "int32")
         gain *= c.weight
@@ -82,37 +87,61 @@ def _narrow(weights: npt.NDArray[np.int64]) -> bool:
     return int(weights.min(initial=0)) >= -_NARROW and int(weights.max(initial=0)) <= _NARROW
 
 
-def _dense(nodes: Nodes, c: Dense, spikes: str) -> str:
+def _dense(nodes: Nodes, c: Dense, spikes: str, payload_max: int) -> str:
     name, matrix = key(c), c.weights.matrix().T
-    narrow = _narrow(matrix)
+    narrow = _narrow(matrix) and payload_max == 1
     weights = nodes.constant(f"{name}.weights", matrix, "int8" if narrow else "int32")
     if narrow:
         return nodes.add("MatMulInteger", [spikes, weights], f"{name}.sum")
-    return nodes.add("MatMul", [nodes.cast(spikes, f"{name}.spikes.wide", "int32"), weights], f"{name}.sum")
+    wide = nodes.cast(spikes, f"{name}.spikes.wide", "int32") if payload_max == 1 else spikes
+    return nodes.add("MatMul", [wide, weights], f"{name}.sum")
 
 
-def _conv(nodes: Nodes, c: Conv2d, spikes: str) -> str:
+def _windowed(nodes: Nodes, c: Conv2d | SumPool2d, spikes: str, payload_max: int) -> str:
+    """The summed input of a window's targets, int32 (batch, targets)."""
     name, image = key(c), _image(nodes, c, spikes)
+    maps_of = _conv if isinstance(c, Conv2d) else _pool
+    if payload_max == 1:
+        return _flat(nodes, c, maps_of(nodes, c, image, f"{name}.maps"))  # type: ignore[arg-type]
+    total, rest = "", image
+    base = nodes.constant(f"{name}.digit.base", 1 << _DIGIT, "int32")
+    digits = -(-payload_max.bit_length() // _DIGIT)
+    for place in range(digits):
+        label = f"{name}.digit{place}"
+        lowest = rest if place == digits - 1 else nodes.add("Mod", [rest, base], f"{label}.wide")
+        maps = maps_of(nodes, c, nodes.cast(lowest, label, "int8"), f"{label}.maps")  # type: ignore[arg-type]
+        if place == 0:
+            total = maps
+        else:
+            value = nodes.constant(f"{label}.value", 1 << _DIGIT * place, "int32")
+            total = nodes.add("Add", [total, nodes.add("Mul", [maps, value], f"{label}.shifted")], f"{label}.total")
+        if place < digits - 1:
+            rest = nodes.add("Div", [rest, base], f"{label}.rest")
+    return _flat(nodes, c, total)
+
+
+def _conv(nodes: Nodes, c: Conv2d, image: str, maps: str) -> str:
+    """The convolution of `image`, int8, called `maps`."""
+    name = key(c)
     kernels = c.weights.matrix().reshape(c.target_channels, -1, *c.kernel)
     window = {"group": c.groups, **_window(c)}
     if _narrow(kernels):
         weights = nodes.constant(f"{name}.weights", kernels, "int8")
-        return _flat(nodes, c, nodes.add("ConvInteger", [image, weights], f"{name}.maps", **window))
+        return nodes.add("ConvInteger", [image, weights], maps, **window)
     parts = []
     for label, values in (("high", kernels // SPLIT), ("low", kernels % SPLIT)):
         weights = nodes.constant(f"{name}.weights.{label}", values, "int8")
-        parts.append(nodes.add("ConvInteger", [image, weights], f"{name}.maps.{label}", **window))
+        parts.append(nodes.add("ConvInteger", [image, weights], f"{maps}.{label}", **window))
     split = nodes.constant(f"{name}.weights.split", SPLIT, "int32")
-    high = nodes.add("Mul", [parts[0], split], f"{name}.maps.shifted")
-    return _flat(nodes, c, nodes.add("Add", [high, parts[1]], f"{name}.maps"))
+    high = nodes.add("Mul", [parts[0], split], f"{maps}.shifted")
+    return nodes.add("Add", [high, parts[1]], maps)
 
 
-def _pool(nodes: Nodes, c: SumPool2d, spikes: str) -> str:
-    name, image = key(c), _image(nodes, c, spikes)
+def _pool(nodes: Nodes, c: SumPool2d, image: str, maps: str) -> str:
+    """The sums over the windows of `image`, int8, called `maps`."""
+    name = key(c)
     ones = nodes.constant(f"{name}.ones", np.ones((c.target_channels, 1, *c.kernel), np.int8), "int8")
-    return _flat(
-        nodes, c, nodes.add("ConvInteger", [image, ones], f"{name}.maps", group=c.target_channels, **_window(c))
-    )
+    return nodes.add("ConvInteger", [image, ones], maps, group=c.target_channels, **_window(c))
 
 
 def _window(c: Windowed) -> dict[str, Any]:

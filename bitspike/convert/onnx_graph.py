@@ -13,20 +13,21 @@ Two forms share one body:
     A whole window: a Scan over the body, whose names begin with ``step/``. Input: `spikes`, int8 (time, batch,
     neurons), time and batch free. Where a population has a latency, the graph itself appends that much silence: a run
     has ``time + latency`` steps. Outputs: `scores`, int64 (batch, classes), the read-out over the window of `time`
-    steps that begins at the read-out's `start`; of each population ``<population>.spikes`` (int8), ``.u`` and ``.v``
-    (int32), (run, batch, neurons), not aligned: row 0 is the first step of the run; each state after the run as
-    ``<state>.final``.
+    steps that begins at the read-out's `start`; of each population ``<population>.spikes`` (int8, or int32 where they
+    are graded), ``.u`` and ``.v`` (int32), (run, batch, neurons), not aligned: row 0 is the first step of the run; each
+    state after the run as ``<state>.final``.
 
-States: ``<population>.u`` and ``.v``, int32 (batch, neurons); ``<source>.past``, int8 (delay, batch, neurons), the
-spikes of the steps before, the latest first, where a connection has a delay, as each recurrent one has; `step`, int64
-scalar, the number of the step from 0, where a population has a `start`.
+States: ``<population>.u`` and ``.v``, int32 (batch, neurons); ``<source>.past``, (delay, batch, neurons) of the type of
+the source's spikes, which it holds of the steps before, the latest first, where a connection has a delay, as each
+recurrent one has; `step`, int64 scalar, the number of the step from 0, where a population has a `start`.
 
 Initialisers; ``*`` stands for ``<source>.to.<target>.delay<d>``:
 
 ============================================  =========================================================================
 name                                          values
 ============================================  =========================================================================
-``*.weights`` of ``dense``                    (sources, targets), int8, or int32 where a weight is beyond -127..127
+``*.weights`` of ``dense``                    (sources, targets), int8, or int32 where a weight is beyond -127..127 or
+                                              the source sends graded spikes
 ``*.weights`` of ``conv``                     (target channels, source channels / groups, height, width), int8
 ``*.weights.high``, ``*.weights.low``         instead, where a weight is beyond -127..127: int8 parts of the same shape;
 of ``conv``                                   each weight is ``128 * high + low``, `low` in 0..127
@@ -34,12 +35,14 @@ of ``conv``                                   each weight is ``128 * high + low`
 ``*.gain``                                    int32, ``64 << exponent``; of ``identity`` times its weight
 ``<population>.bias``                         int32, ``mantissa << exponent``
 ``<population>.threshold``                    int32, ``64 * vth``
+``<population>.payload.unit``                 int32, ``2^(6 + shift)``, of graded spikes only
 ``<population>.du.keep``, ``.dv.keep``        int64, 4096 less the decay
 ============================================  =========================================================================
 
 The operators of each kind of connection are in :mod:`bitspike.convert.onnx_connections`. A graph of dense feed-forward
-connections is what it was before the other kinds came, so the version is still 1. A node has the name of what it
-computes. Names of populations have no dots and every name made from one has, so that none is used twice.
+connections is what it was before the other kinds and graded spikes came, so the version is still 1. A node has the
+name of what it computes. Names of populations have no dots and every name made from one has, so that none is used
+twice.
 """
 
 from typing import TYPE_CHECKING, Literal
@@ -47,9 +50,9 @@ from typing import TYPE_CHECKING, Literal
 import numpy as np
 
 from bitspike.convert.description import description_text
-from bitspike.convert.network import DECAY_ONE, STATE_SHIFT, IntegerNetwork
+from bitspike.convert.network import DECAY_ONE, STATE_SHIFT, IntegerNetwork, Population
 from bitspike.convert.onnx_nodes import Nodes, typed
-from bitspike.convert.onnx_step import State, body, states
+from bitspike.convert.onnx_step import State, body, spike_type, states
 from bitspike.errors import UsageError
 
 if TYPE_CHECKING:
@@ -62,7 +65,6 @@ VERSION = "1"
 OPSET, IR_VERSION = 21, 10
 _BODY = "step/"
 _END = np.iinfo(np.int64).max
-_TRACED = (("spikes", "int8"), ("u", "int32"), ("v", "int32"))
 
 
 def build(network: IntegerNetwork, form: Form = "scan") -> "ModelProto":
@@ -114,7 +116,7 @@ def _step_graph(network: IntegerNetwork) -> "GraphProto":
     inputs = [typed("spikes", "int8", ("batch", network.input.size))]
     inputs += [typed(f"{s.name}.in", s.dtype, s.shape) for s in states(network)]
     outputs = [typed(*s) for s in states(network)]
-    outputs += [typed(f"{p.name}.spikes", "int8", ("batch", p.size)) for p in network.populations]
+    outputs += [typed(f"{p.name}.spikes", spike_type(p), ("batch", p.size)) for p in network.populations]
     return nodes.graph("step", inputs, outputs)
 
 
@@ -124,7 +126,7 @@ def _scan_graph(network: IntegerNetwork) -> "GraphProto":
     spikes = "spikes"
     if late:
         spikes = nodes.add("Pad", ["spikes", nodes.constant("silence", [0, 0, 0, late, 0, 0], "int64")], "spikes_run")
-    traces = [(f"{p.name}.{q}", t, p.size) for p in network.populations for q, t in _TRACED]
+    traces = [(f"{p.name}.{q}", t, p.size) for p in network.populations for q, t in _traced(p)]
     nodes.add(
         "Scan",
         [*_zeros(nodes, carried), spikes],
@@ -148,12 +150,17 @@ def _scan_body(network: IntegerNetwork) -> "GraphProto":
     inputs.append(typed(f"{_BODY}spikes", "int8", ("batch", network.input.size)))
     outputs: list[ValueInfoProto] = [typed(_BODY + s.name, s.dtype, s.shape) for s in carried]
     for p in network.populations:
-        for quantity, dtype in _TRACED:
+        for quantity, dtype in _traced(p):
             name = f"{p.name}.{quantity}"
             # A graph may not name the same value twice among its outputs, once as a state and once as a trace.
             trace = nodes.add("Identity", [_BODY + name], f"{name}.trace")
             outputs.append(typed(trace, dtype, ("batch", p.size)))
     return nodes.graph("step", inputs, outputs)
+
+
+def _traced(p: Population) -> tuple[tuple[str, str], ...]:
+    """What the scan form tells of a population at every step, with the types."""
+    return ("spikes", spike_type(p)), ("u", "int32"), ("v", "int32")
 
 
 def _zeros(nodes: Nodes, carried: tuple[State, ...]) -> list[str]:

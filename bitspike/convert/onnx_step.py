@@ -21,7 +21,8 @@ def states(network: IntegerNetwork) -> tuple[State, ...]:
     for p in network.populations:
         found += [State(f"{p.name}.{quantity}", "int32", ("batch", p.size)) for quantity in ("u", "v")]
     sizes = {network.input.name: network.input.size, **{p.name: p.size for p in network.populations}}
-    found += [State(f"{s}.past", "int8", (d, "batch", sizes[s])) for s, d in _depths(network).items()]
+    types = {network.input.name: "int8", **{p.name: spike_type(p) for p in network.populations}}
+    found += [State(f"{s}.past", types[s], (d, "batch", sizes[s])) for s, d in _depths(network).items()]
     if _has_clock(network):
         found.append(State("step", "int64", ()))
     return tuple(found)
@@ -33,14 +34,20 @@ def body(network: IntegerNetwork, prefix: str) -> Nodes:
     nodes.constant("zero", 0, "int32")
     nodes.constant("decay_one", DECAY_ONE, "int64")
     fired = {network.input.name: f"{prefix}spikes"}
+    most = {network.input.name: 1, **{p.name: p.payload_max for p in network.populations}}
     for p in network.populations:
-        currents = [current(nodes, c, _arriving(nodes, c, fired)) for c in network.incoming(p.name)]
+        currents = [current(nodes, c, _arriving(nodes, c, fired), most[c.source]) for c in network.incoming(p.name)]
         fired[p.name] = _population(nodes, p, currents)
     for source, depth in _depths(network).items():
         _remember(nodes, source, depth, fired[source])
     if _has_clock(network):
         nodes.add("Add", [f"{prefix}step.in", nodes.constant("one", 1, "int64")], "step")
     return nodes
+
+
+def spike_type(p: Population) -> str:
+    """The ONNX type of a population's spikes by numpy's name: int32 holds a payload."""
+    return "int32" if p.graded else "int8"
 
 
 def _depths(network: IntegerNetwork) -> dict[str, int]:
@@ -68,7 +75,7 @@ def _arriving(nodes: Nodes, c: Connection, fired: dict[str, str]) -> str:
 
 
 def _population(nodes: Nodes, p: Population, currents: list[str]) -> str:
-    """The neurons' step; the name of their spikes, int8 (batch, neurons)."""
+    """The neurons' step; the name of their spikes, (batch, neurons), of :func:`spike_type`."""
     if p.start:
         start = nodes.constant(f"{p.name}.start", p.start, "int64")
         nodes.add("Equal", [f"{nodes.prefix}step.in", start], f"{p.name}.starts")
@@ -81,6 +88,11 @@ def _population(nodes: Nodes, p: Population, currents: list[str]) -> str:
     if p.reset == "subtract":
         after = nodes.add("Sub", [v, threshold], f"{p.name}.v.less")
     nodes.add("Where", [fires, after, v], f"{p.name}.v")
+    if p.graded:
+        # A membrane that fires is above 0, where `Div` is a shift.
+        unit = nodes.constant(f"{p.name}.payload.unit", 1 << p.payload_shift, "int32")
+        payload = nodes.add("Div", [v, unit], f"{p.name}.payload")
+        return nodes.add("Where", [fires, payload, f"{nodes.prefix}zero"], f"{p.name}.spikes")
     return nodes.cast(fires, f"{p.name}.spikes", "int8")
 
 

@@ -1,23 +1,33 @@
 """The range proof: bounds that no input can exceed, for every neuron's input, current and membrane.
 
 Spikes are 0 or 1, so a neuron's input in one step lies between the sum of its negative and the sum of its positive
-effective weights. Truncation toward zero is monotone, hence the extreme current (and membrane) after a step follows
-from the extreme one before it: the recursion of :mod:`bitspike.sim.reference` is run on the bounds themselves until
-nothing moves, or for as many steps as the run lasts where a population never forgets. A spike bounds what is carried
-over: a membrane that did not spike is at most the threshold.
+effective weights; of graded sources, times the largest payload of each. Truncation toward zero is monotone, hence the
+extreme current (and membrane) after a step follows from the extreme one before it: the recursion of
+:mod:`bitspike.sim.reference` is run on the bounds themselves until nothing moves, or for as many steps as the run lasts
+where a population never forgets. A spike bounds what is carried over: a membrane that did not spike is at most the
+threshold.
+
+The largest payload of a graded population follows from the bound of its own membrane. Where its spikes arrive at
+itself or lead back, that bound is needed before it is known: it is assumed, first 0, and raised until what follows is
+no more than what was assumed, which is then a proof by induction over the steps. Where that does not come about soon,
+the register's own limit is assumed.
 """
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
 
-from bitspike.convert.network import DECAY_ONE, STATE_SHIFT, IntegerNetwork, Population
+from bitspike.convert.network import DECAY_ONE, STATE_MAX, STATE_SHIFT, IntegerNetwork, Population
 from bitspike.errors import RangeError
 
 Integers = npt.NDArray[np.int64]
-STATE_MAX = (1 << 23) - 1
 INPUT_MAX = (1 << 15) - 1
+#: Beyond any register, and small enough for the recursion in int64; the proof has failed there.
+_FAR = 1 << 40
+#: Rounds after which a loop of graded spikes is taken to grow without end.
+_ROUNDS = 32
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -28,6 +38,7 @@ class Bounds:
         input: summed synaptic input of one step, in weight units.
         u, v: current and membrane (before a reset), in 1/64 weight unit.
         steps: the steps after which nothing moves any more; None where the bound still grew at the end of the run.
+        payload: the largest value of a spike: 1, or that of a graded one.
     """
 
     population: str
@@ -35,6 +46,7 @@ class Bounds:
     u: tuple[int, int]
     v: tuple[int, int]
     steps: int | None
+    payload: int = 1
 
     @property
     def bits(self) -> int:
@@ -49,7 +61,7 @@ def range_proof(network: IntegerNetwork, steps: int | None = None) -> tuple[Boun
     The latency is added to `steps`: it is the whole run that counts.
     """
     length = (network.steps if steps is None else steps) + max(network.latencies().values())
-    return tuple(_population_bounds(network, p, length) for p in network.populations)
+    return _settled(network, length)
 
 
 def check_range(network: IntegerNetwork, steps: int | None = None) -> tuple[Bounds, ...]:
@@ -83,11 +95,42 @@ def _advice(quantity: str) -> str:
     return "a shorter window, smaller weights or a stronger decay would help"
 
 
-def _population_bounds(network: IntegerNetwork, p: Population, length: int) -> Bounds:
+def _settled(network: IntegerNetwork, length: int) -> tuple[Bounds, ...]:
+    """The bounds of every population, after as many rounds as loops of graded spikes need."""
+    payloads = {p.name: np.zeros(p.size, np.int64) for p in network.populations if p.graded}
+    looped = _looped(network)
+    for round_number in range(_ROUNDS + 1):
+        if round_number == _ROUNDS:
+            payloads |= {name: np.full_like(payloads[name], network.population(name).payload_max) for name in looped}
+        assumed = {name: payloads[name] for name in looped}
+        found = []
+        for p in network.populations:
+            bounds, highest = _population_bounds(network, p, length, payloads)
+            found.append(bounds)
+            if p.graded:
+                payloads[p.name] = np.minimum(highest, STATE_MAX) >> p.payload_shift
+        if all(np.all(payloads[name] <= before) for name, before in assumed.items()):
+            break
+    return tuple(found)
+
+
+def _looped(network: IntegerNetwork) -> set[str]:
+    """The graded populations whose spikes arrive at themselves or at a population that a step computes earlier."""
+    position = {p.name: index for index, p in enumerate(network.populations)}
+    graded = {p.name for p in network.populations if p.graded}
+    return {c.source for c in network.connections if c.source in graded and position[c.source] >= position[c.target]}
+
+
+def _population_bounds(
+    network: IntegerNetwork, p: Population, length: int, payloads: Mapping[str, Integers]
+) -> tuple[Bounds, Integers]:
+    """The bounds of a population, and the highest membrane of each neuron, given its graded sources' payloads."""
     low, high = np.zeros(p.size, np.int64), np.zeros(p.size, np.int64)
     for connection in network.incoming(p.name):
-        least, most = connection.bounds()
+        least, most = connection.bounds(payloads.get(connection.source))
         low, high = low + least, high + most
+    reported = int(low.min(initial=0)), int(high.max(initial=0))
+    low, high = np.maximum(low, -_FAR), np.minimum(high, _FAR)
     u_low = v_low = u_high = v_high = np.zeros(p.size, np.int64)
     carried_low, carried_high = v_low, v_high
     settled = None
@@ -103,15 +146,18 @@ def _population_bounds(network: IntegerNetwork, p: Population, length: int) -> B
         if all(np.array_equal(a, b) for a, b in zip(before, (u_low, u_high, carried_low, carried_high), strict=True)):
             settled = t
             break
-        if max(-int(v_low.min(initial=0)), int(v_high.max(initial=0))) > 1 << 40:
+        if max(-int(v_low.min(initial=0)), int(v_high.max(initial=0))) > _FAR:
             break
-    return Bounds(
+    highest = int(v_high.max(initial=0))
+    bounds = Bounds(
         population=p.name,
-        input=(int(low.min(initial=0)), int(high.max(initial=0))),
+        input=reported,
         u=(int(u_low.min(initial=0)), int(u_high.max(initial=0))),
-        v=(int(v_low.min(initial=0)), int(v_high.max(initial=0))),
+        v=(int(v_low.min(initial=0)), highest),
         steps=settled,
+        payload=min(highest, STATE_MAX) >> p.payload_shift if p.graded else 1,
     )
+    return bounds, v_high
 
 
 def _decay(x: Integers, decay: int) -> Integers:

@@ -22,6 +22,9 @@ MAX_NEURONS = 1 << 24
 #: Places of a window: height times width.
 MAX_WINDOW = 1 << 16
 RESETS = ("zero", "subtract")
+SPIKES = ("binary", "graded")
+#: A payload is then 1 bit wide, or more.
+MAX_SHIFT = 16
 READOUTS = ("spike_count", "membrane_sum", "membrane_last")
 
 
@@ -78,6 +81,7 @@ def _population(p: Population) -> Iterator[str]:
             yield f"{where}: {label} {value}; expected 0..{high}"
     if p.reset not in RESETS:
         yield f"{where}: reset {p.reset!r}; expected {' or '.join(RESETS)}"
+    yield from _spike(p, where)
     if p.bias_exponent not in EXPONENTS:
         yield f"{where}: bias exponent {p.bias_exponent}; expected 0..7"
     if not 0 <= p.start <= MAX_STEPS:
@@ -88,6 +92,17 @@ def _population(p: Population) -> Iterator[str]:
     low, high = int(p.bias_mantissa.min(initial=0)), int(p.bias_mantissa.max(initial=0))
     if low < BIAS_MANTISSA[0] or high > BIAS_MANTISSA[1]:
         yield f"{where}: bias mantissa {low}..{high}; expected {BIAS_MANTISSA[0]}..{BIAS_MANTISSA[1]}"
+
+
+def _spike(p: Population, where: str) -> Iterator[str]:
+    if p.spike not in SPIKES:
+        yield f"{where}: spike {p.spike!r}; expected {' or '.join(SPIKES)}"
+    elif not p.graded and p.shift:
+        yield f"{where}: shift {p.shift} of binary spikes; expected 0"
+    elif not 0 <= p.shift <= MAX_SHIFT:
+        yield f"{where}: shift {p.shift}; expected 0..{MAX_SHIFT}"
+    elif p.graded and not 1 << p.shift <= p.vth < VTH_MAX:
+        yield f"{where}: vth {p.vth} with graded spikes; expected 2^shift = {1 << p.shift} or more, below {VTH_MAX}"
 
 
 def _connections(network: IntegerNetwork) -> Iterator[str]:
@@ -157,3 +172,5 @@ def _readout(network: IntegerNetwork) -> Iterator[str]:
         yield f"readout: no population {readout.population!r}"
     elif readout.kind.startswith("membrane") and found.spiking:
         yield f"readout {readout.kind}: {found.name} has vth {found.vth}; expected {VTH_MAX} (it must not spike)"
+    elif readout.kind == "spike_count" and found.graded:
+        yield f"readout spike_count: {found.name} sends graded spikes; expected binary ones, or a membrane"

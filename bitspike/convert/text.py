@@ -40,10 +40,11 @@ def _population(population: Population) -> str:
     mantissa = population.bias_mantissa
     low, high = (int(mantissa.min()), int(mantissa.max())) if mantissa.size else (0, 0)
     bias = "0" if low == high == 0 else f"{low}..{high}<<{population.bias_exponent} #{_array_digest(population)}"
+    spike = f" spike={population.spike} shift={population.shift}" if population.graded else ""
     size = f"({math.prod(population.shape)})" if len(population.shape) > 1 else ""
     return (
         f"lif     {population.name} shape={_shape(population.shape)}{size} du={population.du} dv={population.dv} "
-        f"vth={population.vth} reset={population.reset} start={population.start} bias={bias}"
+        f"vth={population.vth} reset={population.reset} start={population.start}{spike} bias={bias}"
     )
 
 

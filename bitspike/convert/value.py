@@ -1,8 +1,10 @@
 """Immutable values that hold arrays: equality and hash by content."""
 
 import hashlib
+from collections.abc import Mapping
 from dataclasses import fields
 from operator import index
+from types import MappingProxyType
 from typing import Any
 
 import numpy as np
@@ -38,6 +40,11 @@ class Value:
         state = hashlib.sha256()
         _feed(state, self)
         return state.hexdigest()
+
+
+#: Metadata of a field that came later: where it has its default it is left out of the digest, so that what was written
+#: before the field was there keeps its digest.
+LATER: Mapping[str, bool] = MappingProxyType({"later": True})
 
 
 def read_only(array: npt.ArrayLike, dtype: npt.DTypeLike) -> npt.NDArray[Any]:
@@ -87,6 +94,8 @@ def _feed(state: "hashlib._Hash", item: object) -> None:
     if isinstance(item, Value):
         state.update(f"{type(item).__name__}(".encode())
         for field in fields(item):  # type: ignore[arg-type]
+            if field.metadata.get("later") and getattr(item, field.name) == field.default:
+                continue
             state.update(f"{field.name}=".encode())
             _feed(state, getattr(item, field.name))
         state.update(b")")

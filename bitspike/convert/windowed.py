@@ -90,11 +90,12 @@ class Windowed(Connection):
         """Cross-correlation, as in torch: the sum over the places of the window, none of them flipped."""
         return self._sum(spikes.reshape(-1, *self.source_shape), lambda weights: weights)
 
-    def bounds(self) -> tuple[Integers, Integers]:
-        """Sums of the negative and of the positive weights that each target has, padding left out."""
-        ones = np.ones((1, *self.source_shape), dtype=np.int64)
-        low = self._sum(ones, lambda weights: np.minimum(weights, 0))
-        return low[0], self._sum(ones, lambda weights: np.maximum(weights, 0))[0]
+    def bounds(self, most: Integers | None = None) -> tuple[Integers, Integers]:
+        """Sums of the negative and of the positive weights that each target has, times `most`, padding left out."""
+        shape = (1, *self.source_shape)
+        highest = np.ones(shape, dtype=np.int64) if most is None else most.reshape(shape)
+        low = self._sum(highest, lambda weights: np.minimum(weights, 0))
+        return low[0], self._sum(highest, lambda weights: np.maximum(weights, 0))[0]
 
     def fan_out(self) -> Integers:
         """Targets whose window covers a source, times the channels it is connected to."""

@@ -18,7 +18,7 @@ class PopulationCounts:
 
     Attributes:
         neurons: in the population.
-        spikes: spikes sent.
+        spikes: spikes sent; a graded spike is one spike, whatever its payload.
         updates: neuron updates: neurons times steps.
         active_updates: updates of a neuron that spiked, or whose current or membrane is not zero after the update.
         synaptic_operations: synapses of this population that a spike fed (SOP: one synapse fed by one spike).
@@ -41,12 +41,14 @@ class Counts:
         input_spikes: spikes that entered, one entry a sample.
         messages: spikes times the connections that carry them, one entry a sample: a lower bound of spike messages,
             since each connection ends on at least one core.
+        graded_messages: those of `messages` that carry a payload.
     """
 
     samples: int
     steps: int
     input_spikes: PerSample
     messages: PerSample
+    graded_messages: PerSample
     populations: tuple[PopulationCounts, ...]
 
     def total(self, quantity: str) -> PerSample:
@@ -61,6 +63,7 @@ class Counts:
             "steps": self.steps,
             "input_spikes": _spread(self.input_spikes),
             "messages": _spread(self.messages),
+            "graded_messages": _spread(self.graded_messages),
             **{quantity: _spread(self.total(quantity)) for quantity in quantities},
             "populations": [
                 {
@@ -104,14 +107,18 @@ def count(network: IntegerNetwork, record: Record) -> Counts:
                 synaptic_operations=np.sum(operations, axis=0, dtype=np.int64) + np.zeros(record.samples, np.int64),
             )
         )
-    messages = np.zeros(record.samples, np.int64)
+    messages = graded_messages = np.zeros(record.samples, np.int64)
+    graded = {p.name for p in network.populations if p.graded}
     for connection in network.connections:
         messages = messages + sent[connection.source]
+        if connection.source in graded:
+            graded_messages = graded_messages + sent[connection.source]
     return Counts(
         samples=record.samples,
         steps=record.steps,
         input_spikes=sent[network.input.name],
         messages=messages,
+        graded_messages=graded_messages,
         populations=tuple(populations),
     )
 
@@ -119,11 +126,11 @@ def count(network: IntegerNetwork, record: Record) -> Counts:
 def _per_neuron(network: IntegerNetwork, record: Record, source: str) -> npt.NDArray[np.int64]:
     """Spikes of each neuron of `source` over the window, (samples, neurons)."""
     spikes = record.inputs if source == network.input.name else record.traces[source].spikes
-    return spikes.sum(axis=1, dtype=np.int64)
+    return np.count_nonzero(spikes, axis=1)
 
 
-def _spikes(spikes: npt.NDArray[np.uint8]) -> PerSample:
-    return spikes.sum(axis=(1, 2), dtype=np.int64)
+def _spikes(spikes: npt.NDArray[np.uint8] | npt.NDArray[np.int32]) -> PerSample:
+    return np.count_nonzero(spikes, axis=(1, 2))
 
 
 def _spread(values: PerSample) -> dict[str, Any]:

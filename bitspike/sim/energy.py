@@ -12,6 +12,8 @@ from bitspike.sim.counts import Counts, count
 from bitspike.sim.run import simulate
 from bitspike.targets.prices import PriceList, price_list
 
+#: Said where graded spikes were sent.
+PAYLOADS = "payloads of graded spikes (they are counted and priced as binary ones)"
 NOT_INCLUDED = (
     "hops between cores (they depend on placement)",
     "static power",
@@ -142,6 +144,6 @@ def price(counts: Counts, prices: PriceList) -> Energy:
         sd_nj=float(per_sample.std(ddof=1)) if counts.samples > 1 else 0.0,
         terms=tuple(terms),
         partial=True,
-        not_included=(*unpriced, *NOT_INCLUDED),
+        not_included=(*unpriced, *([PAYLOADS] if counts.graded_messages.any() else []), *NOT_INCLUDED),
         counts=counts,
     )

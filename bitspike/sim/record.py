@@ -18,12 +18,12 @@ class Trace:
     """One population over the window of each sample; all arrays have shape (samples, steps, neurons).
 
     Attributes:
-        spikes: 0 or 1, uint8.
+        spikes: 0 or 1, uint8; of a population that sends graded spikes 0 or the payload, int32.
         u: current at the end of the step, in 1/64 weight unit, int32.
         v: membrane at the end of the step, after the reset, in 1/64 weight unit, int32.
     """
 
-    spikes: npt.NDArray[np.uint8]
+    spikes: npt.NDArray[np.uint8] | npt.NDArray[np.int32]
     u: npt.NDArray[np.int32]
     v: npt.NDArray[np.int32]
 
@@ -50,9 +50,8 @@ def aligned(engine: str, network: IntegerNetwork, inputs: npt.NDArray[np.uint8],
     traces = {}
     for name, (spikes, u, v) in raw.items():
         window = slice(latency[name], latency[name] + steps)
-        traces[name] = Trace(
-            spikes=spikes[:, window].astype(np.uint8), u=u[:, window].astype(np.int32), v=v[:, window].astype(np.int32)
-        )
+        sent = spikes[:, window].astype(network.population(name).spike_dtype)
+        traces[name] = Trace(spikes=sent, u=u[:, window].astype(np.int32), v=v[:, window].astype(np.int32))
     return Record(engine=engine, inputs=inputs, traces=traces, latency=latency)
 
 

@@ -8,9 +8,18 @@ One population at one step, with ``trunc(x, n) = sign(x) * (|x| >> n)``, toward 
     v[t] = 0                  where s[t]                      reset "zero"
     v[t] = v[t] - 64 * vth    where s[t]                      reset "subtract"
 
-and ``a[t] = sum of weight * 2^exponent * s_source[t - delay]``. Both states are cleared at the population's `start`,
-before decay and integration. This is the arithmetic of Loihi as Lava 0.10 models it (``PyLifModelBitAcc``) and as a
-recorded Loihi 2 trace shows it; every other engine is tested against this one for equality.
+and ``a[t] = sum of weight * 2^exponent * s_source[t - delay]``. A population of graded spikes sends a payload instead
+of the one bit, taken of the membrane before its reset, and ``g_source`` is summed instead of ``s_source``::
+
+    g[t] = v[t] >> (6 + shift)    where s[t], else 0
+
+This is the graded spike of ReverB-SNN (arXiv 2506.07720), ``O = U where U >= Vth, else 0``, truncated to multiples of
+2^shift weight units. A payload has at most 24 bits with its sign, the width of Loihi 2's in Lava; the membrane has no
+more, so none is clipped; 2^shift is at most `vth`, so none is 0. In a record `spikes` are the payloads.
+
+Both states are cleared at the population's `start`, before decay and integration. This is the arithmetic of Loihi as
+Lava 0.10 models it (``PyLifModelBitAcc``) and as a recorded Loihi 2 trace shows it; every other engine is tested
+against this one for equality.
 """
 
 from typing import Literal
@@ -18,7 +27,7 @@ from typing import Literal
 import numpy as np
 import numpy.typing as npt
 
-from bitspike.convert.network import DECAY_ONE, STATE_SHIFT, IntegerNetwork, Population
+from bitspike.convert.network import DECAY_ONE, STATE_MAX, STATE_SHIFT, IntegerNetwork, Population
 from bitspike.errors import RangeError
 from bitspike.sim.record import Record, aligned, padded
 
@@ -26,7 +35,6 @@ Integers = npt.NDArray[np.int64]
 #: ``exact`` refuses to leave 24 bits; ``lava`` wraps `u` once and clips `v`, as Lava's model does.
 Overflow = Literal["exact", "lava"]
 
-STATE_MAX = (1 << 23) - 1
 INPUT_MAX = (1 << 15) - 1
 
 
@@ -76,7 +84,8 @@ def step(
 ) -> tuple[Integers, Integers, Integers]:
     """One step of population `p`: states `u`, `v` and input `a`, (samples, neurons), give the new `u`, `v` and spikes.
 
-    `when` is the step's number, for error messages only.
+    Spikes are 0 or 1, or where the population sends graded ones, 0 or the payload. `when` is the
+    step's number, for error messages only.
     """
     u = truncate(u * (DECAY_ONE - p.du), 12) + (a << STATE_SHIFT)
     if overflow == "lava":
@@ -89,8 +98,9 @@ def step(
         _within(p, "current u", u, STATE_MAX, when)
         _within(p, "membrane v", v, STATE_MAX, when)
     s = v > (p.vth << STATE_SHIFT)
+    sent = np.where(s, v >> p.payload_shift, 0) if p.graded else s.astype(np.int64)
     v = np.where(s, 0 if p.reset == "zero" else v - (p.vth << STATE_SHIFT), v)
-    return u, v, s.astype(np.int64)
+    return u, v, sent
 
 
 def _within(p: Population, quantity: str, values: Integers, limit: int, when: int) -> None:

@@ -29,7 +29,8 @@ class Divergence:
         sample, step, population, neuron: the place; the first in the order sample, step, population, quantity, neuron.
         quantity: ``u``, ``v`` (in 1/64 weight unit) or ``spikes``.
         values: what each engine has there.
-        inputs: the spikes that reached this neuron in this step, by the baseline: source, its neuron, its weight.
+        inputs: the spikes that reached this neuron in this step, by the baseline: source, its neuron, its weight,
+            times the payload of a graded spike.
     """
 
     engines: tuple[str, str]
@@ -277,7 +278,10 @@ def _first_step(left: Record, right: Record, sample: int) -> int | None:
 def _inputs(
     network: IntegerNetwork, record: Record, place: tuple[int, int], population: str, neuron: int
 ) -> list[tuple[str, int, int]]:
-    """Every spike that reaches `neuron` at (sample, aligned step): source, source neuron, effective weight."""
+    """Every spike that reaches `neuron` at (sample, aligned step): source, source neuron, effective weight.
+
+    The weight is multiplied by the payload, so that the weights of all inputs add up to the summed input.
+    """
     sample, step = place
     latency = network.latencies()
     found = []
@@ -288,6 +292,6 @@ def _inputs(
         is_input = connection.source == network.input.name
         spikes = record.inputs if is_input else record.traces[connection.source].spikes
         sources, weights = connection.inputs_of(neuron)
-        fired = spikes[sample, sent][sources].astype(bool) & (weights != 0)
-        found += [(connection.source, int(i), int(w)) for i, w in zip(sources[fired], weights[fired], strict=True)]
+        added = spikes[sample, sent][sources].astype(np.int64) * weights
+        found += [(connection.source, int(sources[k]), int(added[k])) for k in np.flatnonzero(added)]
     return found

@@ -24,7 +24,15 @@ def build_network(recipe: Recipe) -> SpikingNetwork:
     shapes = recipe.network_shapes()
     for number, layer in enumerate(network.layers, 1):
         name = "output" if number == len(network.layers) else f"hidden{number}"
-        neuron = Neuron(du=layer.du, dv=layer.dv, vth=layer.vth, reset=layer.reset, bias_exponent=network.bias_exponent)
+        neuron = Neuron(
+            du=layer.du,
+            dv=layer.dv,
+            vth=layer.vth,
+            reset=layer.reset,
+            bias_exponent=network.bias_exponent,
+            spike=layer.spike,
+            shift=layer.shift,
+        )
         before, after = shapes[number - 1], shapes[number]
         layers.append(_layer(layer, name=name, before=before, after=after, neuron=neuron, family=family))
     model = SpikingNetwork(

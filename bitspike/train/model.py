@@ -5,6 +5,7 @@ integer for integer (`record`, `predict`). All layers are evaluated in the same 
 """
 
 from collections.abc import Mapping, Sequence
+from itertools import pairwise
 from typing import Literal
 
 import numpy as np
@@ -21,7 +22,7 @@ from bitspike.train.posteriors import Bits, Posterior, Prior
 from bitspike.train.registers import UNITS
 
 Readout = Literal["spike_count", "membrane_sum", "membrane_last"]
-State = tuple[npt.NDArray[np.uint8], npt.NDArray[np.int32], npt.NDArray[np.int32]]
+State = tuple[npt.NDArray[np.uint8] | npt.NDArray[np.int32], npt.NDArray[np.int32], npt.NDArray[np.int32]]
 
 _CHUNK = 256
 _RECURRENT = 1 << 32
@@ -48,10 +49,14 @@ class SpikingNetwork(nn.Module):
     def __init__(self, layers: Sequence[Layer], *, steps: int, readout: Readout, temperature: float) -> None:
         super().__init__()
         check_read_out([layer.kind for layer in layers], readout)
+        if layers[-1].neuron.graded:
+            raise UsageError(f"layers[{len(layers) - 1}].spike: found 'graded'; expected 'binary' in what is read out")
         self.steps = steps
         self.readout: Readout = readout
         self.temperature = temperature
         self.layers = nn.ModuleList(layers)
+        for before, layer in pairwise(layers):
+            layer.binary_input = not before.neuron.graded
 
     @property
     def populations(self) -> list[Layer]:
@@ -192,7 +197,8 @@ class SpikingNetwork(nn.Module):
             bits: weights as :meth:`map_bits` gives them, which is the default.
 
         Returns:
-            For each layer spikes (uint8), and current and membrane at the end of each step (int32, units of 1/64).
+            For each layer spikes (uint8; payloads in int32 where they are graded), and current and membrane at the end
+            of each step (int32, units of 1/64).
 
         Raises:
             UsageError: input or weights of the wrong shape or with impossible values.
@@ -203,7 +209,7 @@ class SpikingNetwork(nn.Module):
         shape = spikes.shape[:2]
         states: dict[str, State] = {
             layer.name: (
-                np.empty((*shape, layer.neurons), dtype=np.uint8),
+                np.empty((*shape, layer.neurons), dtype=np.int32 if layer.neuron.graded else np.uint8),
                 np.empty((*shape, layer.neurons), dtype=np.int32),
                 np.empty((*shape, layer.neurons), dtype=np.int32),
             )

@@ -28,7 +28,7 @@ from bitspike.errors import FileError, UsageError
 from bitspike.train.layers import ConvLayer, DenseLayer, Layer, PoolLayer, RecurrentLayer
 from bitspike.train.model import SpikingNetwork, check_read_out
 from bitspike.train.posteriors import FAMILIES, Family, GaussianWeights
-from bitspike.train.registers import FORGETS, MANTISSA_RANGE, NEVER, Neuron
+from bitspike.train.registers import FORGETS, MANTISSA_RANGE, MAX_SHIFT, NEVER, Neuron
 from bitspike.train.schema import Checked, choice, from_table, name, real, ruled, several, whole
 from bitspike.train.tensorfile import Tensors, no_more, read_tensors, take_tensor, write_tensors
 from bitspike.train.windows import CHANNELS, KERNEL, PADDING, STRIDE, Space, Window
@@ -49,10 +49,12 @@ class _Layer(Checked, ABC):
     vth: int = ruled(whole(0, NEVER))
     reset: Literal["zero", "subtract"] = ruled(choice("zero", "subtract"))
     bias_exponent: int = ruled(whole(0, 7))
+    spike: Literal["binary", "graded"] = ruled(choice("binary", "graded"), "binary")
+    shift: int = ruled(whole(0, MAX_SHIFT), 0)
 
     @property
     def neuron(self) -> Neuron:
-        return Neuron(du=self.du, dv=self.dv, vth=self.vth, reset=self.reset, bias_exponent=self.bias_exponent)
+        return Neuron(**{field.name: getattr(self, field.name) for field in dataclasses.fields(Neuron)})
 
     @abstractmethod
     def made(self, before: tuple[int, ...] | None) -> Layer:

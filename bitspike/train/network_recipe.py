@@ -10,7 +10,7 @@ from abc import ABC, abstractmethod
 from typing import Literal
 
 from bitspike.errors import UsageError
-from bitspike.train.registers import FORGETS, NEVER
+from bitspike.train.registers import FORGETS, MAX_SHIFT, NEVER, check_spike
 from bitspike.train.schema import Checked, choice, flag, real, ruled, several, whole
 from bitspike.train.windows import CHANNELS, KERNEL, PADDING, STRIDE, Space, Window
 
@@ -28,6 +28,9 @@ class LayerRecipe(Checked, ABC):
         du: current decay; 4096 means no current memory.
         dv: voltage decay; 0 forgets nothing.
         reset: what a spike leaves of the membrane.
+        spike: what a spike carries: ``binary``, nothing, or ``graded``, the membrane before its reset, in 2**shift
+            weights, rounded down. Not in the last layer, and not in a recurrent one.
+        shift: of graded spikes; 2**shift is at most `vth`.
     """
 
     kind: str = ruled(choice("dense", "recurrent", "conv", "pool"))
@@ -35,6 +38,12 @@ class LayerRecipe(Checked, ABC):
     du: int = ruled(whole(0, FORGETS), FORGETS)
     dv: int = ruled(whole(0, FORGETS), 0)
     reset: Literal["zero", "subtract"] = ruled(choice("zero", "subtract"), "zero")
+    spike: Literal["binary", "graded"] = ruled(choice("binary", "graded"), "binary")
+    shift: int = ruled(whole(0, MAX_SHIFT), 0)
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        check_spike(self.spike, shift=self.shift, vth=self.vth)
 
     @abstractmethod
     def shape_after(self, before: Shape) -> Shape:
@@ -171,6 +180,10 @@ class NetworkRecipe(Checked):
             if layer.vth == NEVER:
                 raise UsageError(f"layers[{at}].vth: found {NEVER}, which cannot spike; expected a lower threshold")
         at = len(hidden)
+        for place, layer in enumerate(self.layers):
+            if layer.spike == "graded" and (place == at or isinstance(layer, RecurrentRecipe)):
+                where = "the last layer" if place == at else "a recurrent layer"
+                raise UsageError(f"layers[{place}].spike: found 'graded' in {where}; expected 'binary'")
         if not isinstance(last, DenseRecipe | RecurrentRecipe):
             raise UsageError(f"layers[{at}].kind: found {last.kind!r}; expected 'dense' as the last layer")
         if isinstance(last, RecurrentRecipe) and self.readout != "spike_count":

@@ -7,6 +7,8 @@ Registers count 1/64 of a weight. One step of a population, all numbers integers
     s[t] = v[t] > 64 * vth
     v[t] = 0 where s[t] (reset to zero), or v[t] - 64 * vth * s[t] (reset by subtraction)
 
+A graded spike is sent as v[t] >> (6 + shift), of the membrane before its reset.
+
 How the same neuron is trained is in :mod:`bitspike.train.dynamics`.
 """
 
@@ -37,12 +39,13 @@ def evaluate(
             (neurons, neurons): targets, sources; None where there are none.
 
     Returns:
-        Spikes (uint8), and u and v at the end of each step (int32 register units), shape (steps, samples, neurons).
+        Spikes (uint8; payloads in int32 where they are graded), and u and v at the end of each step (int32 register
+        units), shape (steps, samples, neurons).
 
     Raises:
         RangeError: a sum or a register that leaves its width.
     """
-    spikes = torch.empty(inputs.shape, dtype=torch.uint8)
+    spikes = torch.empty(inputs.shape, dtype=torch.int32 if neuron.graded else torch.uint8)
     currents = torch.empty(inputs.shape, dtype=torch.int32)
     membranes = torch.empty(inputs.shape, dtype=torch.int32)
     u = torch.zeros(inputs.shape[1:], dtype=torch.int64)
@@ -58,8 +61,9 @@ def evaluate(
         v = decayed(v, neuron.dv) + u + bias
         _check(v, -STATE_LIMIT, STATE_LIMIT - 1, f"{name}: membrane", step)
         fired = v > UNITS * neuron.vth
+        sent = fired * (v >> (UNITS.bit_length() - 1 + neuron.shift)) if neuron.graded else fired
         v = v.masked_fill(fired, 0) if neuron.reset == "zero" else v - UNITS * neuron.vth * fired
-        spikes[step], currents[step], membranes[step] = fired, u, v
+        spikes[step], currents[step], membranes[step] = sent, u, v
     return spikes, currents, membranes
 
 

@@ -67,8 +67,8 @@ def test_a_dense_first_layer_flattens_the_input():
         (
             "channels = 6",
             "channels = 6\nneurons = 4",
-            "network.layers[0].neurons: found an unknown key; expected one of kind, vth, du, dv, reset, channels, "
-            "kernel, stride, padding",
+            "network.layers[0].neurons: found an unknown key; expected one of kind, vth, du, dv, reset, spike, shift, "
+            "channels, kernel, stride, padding",
         ),
         ("channels = 6", "", "network.layers[0].channels: found nothing; expected a whole number from 1 to 65536"),
         ("kernel = 2", "padding = 1", "network.layers[1].padding: found an unknown key; expected one of kind, vth,"),

@@ -8,6 +8,7 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 
+from bitspike.convert.binary_only import refuse_graded
 from bitspike.convert.network import IntegerNetwork
 from bitspike.convert.retime import retime
 from bitspike.errors import UnsupportedError
@@ -39,6 +40,7 @@ def run(
     require_lava_dl()
     chip = retime(network)
     _refuse_branches(chip)
+    refuse_graded(chip, "lava-dl's reader")
     with tempfile.TemporaryDirectory(prefix="bitspike-netx-") as folder:
         if file is None:
             from bitspike.convert import netx_file

@@ -14,7 +14,7 @@ import numpy.typing as npt
 from bitspike.convert.network import IntegerNetwork
 from bitspike.convert.onnx_file import OnnxFile, open_file
 from bitspike.convert.onnx_graph import build
-from bitspike.convert.onnx_step import states
+from bitspike.convert.onnx_step import spike_type, states
 from bitspike.convert.ranges import check_range
 from bitspike.errors import EngineError, UsageError
 from bitspike.sim.record import Raw, Record, aligned, padded
@@ -88,7 +88,7 @@ def _steps(model: OnnxFile, spikes: npt.NDArray[np.uint8]) -> dict[str, Raw]:
         for s in states(network)
     }
     traces = {
-        f"{p.name}.{quantity}": np.zeros((total, samples, p.size), np.int8 if quantity == "spikes" else np.int32)
+        f"{p.name}.{quantity}": np.zeros((total, samples, p.size), spike_type(p) if quantity == "spikes" else np.int32)
         for p in network.populations
         for quantity in _QUANTITIES
     }

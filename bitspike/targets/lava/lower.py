@@ -8,7 +8,8 @@ Rules:
 3. Weights take the densest exact form (:mod:`bitspike.targets.lava.encode`).
 4. A population becomes a ``LIFReset``. Lava adds 1 to the `du` that it is given, so the register holds ``du - 1``;
    an effective 0 is -1, which Lava's CPU model takes (lava-dl writes it too) and Loihi 1 has no register value for.
-5. `dv`, `vth` and the bias go over as they are. Reset by subtraction is refused: Lava's neurons have none.
+5. `dv`, `vth` and the bias go over as they are. Reset by subtraction and graded spikes are refused: Lava's ``LIFReset``
+   has neither.
 """
 
 from dataclasses import dataclass
@@ -16,6 +17,7 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
+from bitspike.convert.binary_only import refuse_graded
 from bitspike.convert.dense_only import dense_connections
 from bitspike.convert.network import IntegerNetwork, Population
 from bitspike.convert.retime import retime
@@ -120,7 +122,8 @@ def lower(network: IntegerNetwork) -> LavaProgram:
     Raises:
         UnsupportedError: naming the population or connection that Lava cannot hold exactly.
     """
-    chip = retime(check(network))
+    refuse_graded(check(network), "the lowering to Lava")
+    chip = retime(network)
     latency = chip.latencies()
     return LavaProgram(
         name=chip.name,

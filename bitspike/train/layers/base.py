@@ -13,9 +13,10 @@ from torch import Tensor, nn
 from bitspike.train.dynamics import noisy_population, straight_through
 from bitspike.train.estimators import Estimator
 from bitspike.train.fused import can_run, draw_keys, fused_population
+from bitspike.train.graded_dynamics import noisy_graded_population
 from bitspike.train.neurons import evaluate
 from bitspike.train.posteriors import Bits, Posterior
-from bitspike.train.registers import MANTISSA_RANGE, Neuron, Reset
+from bitspike.train.registers import MANTISSA_RANGE, Neuron, Reset, Spike
 
 
 class Layer(nn.Module, ABC):
@@ -77,6 +78,16 @@ class Layer(nn.Module, ABC):
     def bias_exponent(self) -> int:
         """Left shift of the bias mantissa in register units."""
         return self.neuron.bias_exponent
+
+    @property
+    def spike(self) -> Spike:
+        """What a neuron sends: ``binary`` or ``graded``."""
+        return self.neuron.spike
+
+    @property
+    def shift(self) -> int:
+        """Of graded spikes: payloads count 2**shift weights."""
+        return self.neuron.shift
 
     @abstractmethod
     def posteriors(self) -> dict[str, Posterior]:
@@ -148,10 +159,10 @@ class Layer(nn.Module, ABC):
             summed: whether the auxiliary sum is wanted.
 
         Returns:
-            Bits, shape (steps, samples, neurons), of the type of `spikes`; and the sum of (v / s)**2 before reset, 0
-            where it is not wanted.
+            Bits, shape (steps, samples, neurons), of the type of `spikes`, or the payloads of graded spikes in float32;
+            and the sum of (v / s)**2 before reset, 0 where it is not wanted.
         """
-        if can_run(estimator, spikes.device):
+        if can_run(estimator, spikes.device) and not self.neuron.graded:
             return fused_population(
                 self.joint_moments(spikes, sharpness),
                 self.rounded_bias(),
@@ -164,7 +175,9 @@ class Layer(nn.Module, ABC):
             )
         noise = estimator.noise.draw((*spikes.shape[:2], self.neurons), generator)
         bits, ratio = self.defined(spikes.float(), noise, estimator=estimator, floor=floor, sharpness=sharpness)
-        return bits.to(spikes.dtype), ratio.square().sum() if summed else torch.zeros(())
+        squares = ratio.square().sum() if summed else torch.zeros(())
+        # Payloads may need more digits than bfloat16 has.
+        return bits if self.neuron.graded else bits.to(spikes.dtype), squares
 
     def defined(
         self, spikes: Tensor, noise: Tensor, *, estimator: Estimator, floor: float, sharpness: float
@@ -172,10 +185,12 @@ class Layer(nn.Module, ABC):
         """Run with given noise, by the definition; see :func:`bitspike.train.dynamics.noisy_population`.
 
         Returns:
-            Bits and ratios v / s before reset, float32, shape (steps, samples, neurons).
+            Bits, or the payloads of graded spikes, and ratios v / s before reset, float32, all of shape (steps,
+            samples, neurons).
         """
         mean, variance = self.moments(spikes, sharpness)
-        return noisy_population(
+        population = noisy_graded_population if self.neuron.graded else noisy_population
+        return population(
             mean, variance, self.rounded_bias(), noise, neuron=self.neuron, estimator=estimator, floor=floor
         )
 
@@ -219,6 +234,7 @@ class Layer(nn.Module, ABC):
     def extra_repr(self) -> str:
         """Describe the population in one line."""
         neuron = f"du={self.du}, dv={self.dv}, vth={self.vth}, reset={self.reset}"
+        neuron += f", spike=graded, shift={self.shift}" if self.neuron.graded else ""
         return f"{self.name}: {dimensions(self.source_shape)} -> {dimensions(self.shape)}, {neuron}"
 
 

@@ -65,6 +65,7 @@ class DenseLayer(Layer):
     def summed(self, spikes: Tensor, bits: Mapping[str, Bits]) -> Tensor:
         """Return the exact summed input; float32 holds whole numbers up to 2**24 exactly, float64 up to 2**53."""
         matrix = bits[self.name]
-        largest = int(np.abs(matrix.astype(np.int64)).max(initial=0)) * self.inputs
+        payload = float(spikes.max()) if spikes.numel() else 0.0
+        largest = int(np.abs(matrix.astype(np.int64)).max(initial=0)) * self.inputs * max(payload, 1.0)
         weights = torch.from_numpy(matrix.astype(np.float32 if largest <= _EXACT else np.float64))
         return (spikes.to(weights.dtype) @ weights.T).long()

@@ -61,7 +61,7 @@ class PoolLayer(Layer):
         return self._pooled(spikes)
 
     def summed(self, spikes: Tensor, bits: Mapping[str, Bits]) -> Tensor:  # noqa: ARG002
-        """Return the sums; float32 holds them exactly."""
+        """Return the sums; float32 holds those below 2**24 exactly, and a sum of 2**15 is refused."""
         return self._pooled(spikes).long()
 
     def _pooled(self, spikes: Tensor) -> Tensor:

@@ -7,6 +7,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
+from bitspike.errors import UsageError
 from bitspike.train.estimators import Estimator
 from bitspike.train.layers.dense import DenseLayer
 from bitspike.train.posteriors import BERNOULLI, Bernoulli, Bits, Family, Posterior
@@ -38,6 +39,8 @@ class RecurrentLayer(DenseLayer):
         super().__init__(
             name=name, inputs=inputs, neurons=neurons, neuron=neuron, source_shape=source_shape, family=family
         )
+        if neuron.graded:
+            raise UsageError("spike: found 'graded' in a recurrent layer; expected 'binary'")
         self.recurrent_posterior = family.make(neurons, neurons)
 
     @property
