@@ -26,6 +26,7 @@ def build_network(recipe: Recipe) -> SpikingNetwork:
     model = SpikingNetwork(
         layers, steps=recipe.data.steps, readout=network.readout, temperature=float(network.temperature)
     )
+    model.precision = recipe.training.precision
     model.initialise(recipe.seed, spread=recipe.training.spread)
     for bias in model.biases():
         bias.requires_grad_(network.bias)

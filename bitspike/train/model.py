@@ -19,6 +19,7 @@ from bitspike.train.estimators import Estimator
 from bitspike.train.layers import DenseLayer, Layer
 from bitspike.train.noise import Silent
 from bitspike.train.posterior import Bits, checked_bits, map_bits, sample_bits
+from bitspike.train.processes import Share, whole
 from bitspike.train.registers import UNITS
 
 Readout = Literal["spike_count", "membrane_sum", "membrane_last"]
@@ -40,9 +41,11 @@ class SpikingNetwork(nn.Module):
         layers: the populations, first to last.
         readout: ``spike_count``, ``membrane_sum`` or ``membrane_last`` of the last population.
         temperature: weights of integer read-out in one unit of logit.
+        precision: ``float32`` or ``bfloat16``, of the factors of matrix products in an update of the training loop.
     """
 
     input_name = "input"
+    precision: Literal["float32", "bfloat16"] = "float32"
 
     def __init__(self, layers: Sequence[Layer], *, steps: int, readout: Readout, temperature: float) -> None:
         super().__init__()
@@ -99,36 +102,47 @@ class SpikingNetwork(nn.Module):
             layer.set_mantissa(layer.trained_mantissa())
 
     def noisy(
-        self, spikes: Tensor, generator: torch.Generator, *, estimator: Estimator, floor: float, sharpness: float = 1.0
+        self,
+        spikes: Tensor,
+        generator: torch.Generator,
+        *,
+        estimator: Estimator,
+        floor: float,
+        sharpness: float = 1.0,
+        share: Share | None = None,
     ) -> tuple[Tensor, Tensor]:
         """Run one pass with posterior noise.
 
         Args:
             spikes: input, float, shape (steps, samples, input_size).
-            generator: source of the noise.
+            generator: source of the noise, on the device of the spikes.
             estimator: the noise, and how gradients pass a bit.
             sharpness: factor on the natural parameters.
             floor: standard deviation of the membranes' own noise, in weights.
+            share: which samples of a batch these are, where others have the rest; noise is drawn for the whole batch.
 
         Returns:
             Logits, shape (samples, classes), and the auxiliary sum: (v / s)**2 summed over layers, steps and neurons,
             averaged over samples.
         """
-        auxiliary = torch.zeros(())
+        share = whole(spikes.shape[1]) if share is None else share
+        auxiliary = torch.zeros((), device=spikes.device)
         spiking = self.populations if self.readout == "spike_count" else self.populations[:-1]
         for layer in spiking:
-            noise = estimator.noise.draw((*spikes.shape[:2], layer.neurons), generator)
+            noise = share.rows(estimator.noise.draw((len(spikes), share.batch, layer.neurons), generator))
             spikes, ratio = layer.noisy(spikes, noise, estimator=estimator, floor=floor, sharpness=sharpness)
             auxiliary = auxiliary + ratio.square().sum() / ratio.shape[1]
         if self.readout == "spike_count":
             return spikes.sum(0) / self.temperature, auxiliary
         source = None if isinstance(estimator.noise, Silent) else generator
-        return self._noisy_membrane(spikes, source, sharpness), auxiliary
+        return self._noisy_membrane(spikes, source, sharpness, share), auxiliary
 
-    def _noisy_membrane(self, spikes: Tensor, generator: torch.Generator | None, sharpness: float) -> Tensor:
+    def _noisy_membrane(
+        self, spikes: Tensor, generator: torch.Generator | None, sharpness: float, share: Share
+    ) -> Tensor:
         """Return logits of the last membrane; its noise is that of one weight sample held over all steps, or none."""
         layer = self.populations[-1]
-        response = torch.tensor(impulse_response(layer.neuron, len(spikes)))
+        response = torch.tensor(impulse_response(layer.neuron, len(spikes)), device=spikes.device)
         mean, _ = layer.moments(spikes, sharpness)
         states = membrane(mean, layer.rounded_bias(), layer.neuron)
         if self.readout == "membrane_sum":
@@ -138,7 +152,7 @@ class SpikingNetwork(nn.Module):
         if generator is None:
             return value / self.temperature
         _, variance = layer.moments(torch.einsum("t,tbn->bn", kernel, spikes), sharpness)
-        noise = torch.randn(value.shape, generator=generator)
+        noise = share.rows(torch.randn((share.batch, layer.neurons), generator=generator, device=generator.device))
         return (value + torch.sqrt(variance + 1e-12) * noise) / self.temperature
 
     def map_bits(self) -> dict[str, Bits]:
@@ -148,12 +162,12 @@ class SpikingNetwork(nn.Module):
             Under a layer's name, shape (neurons, inputs), or (channels, source channels * height * width of the kernel)
             of a convolution; under ``NAME.recurrent``, shape (neurons, neurons): targets, sources.
         """
-        return {name: map_bits(natural.detach().numpy()) for name, natural in self.posteriors().items()}
+        return {name: map_bits(natural.detach().cpu().numpy()) for name, natural in self.posteriors().items()}
 
     def sample_bits(self, seed: int) -> dict[str, Bits]:
         """Draw one network from the posterior; the same seed gives the same bits."""
         return {
-            name: sample_bits(natural.detach().numpy(), seed=seed, index=index)
+            name: sample_bits(natural.detach().cpu().numpy(), seed=seed, index=index)
             for name, (index, natural) in self._numbered().items()
         }
 

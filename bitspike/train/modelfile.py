@@ -135,7 +135,7 @@ def save_model(model: SpikingNetwork, path: str | os.PathLike[str]) -> None:
     config = {"steps": model.steps, "readout": model.readout, "temperature": model.temperature, "layers": layers}
     tensors: Tensors = {}
     for layer in model.populations:
-        tensors |= {f"{layer.name}.{key}": natural.detach().numpy() for key, natural in _naturals(layer)}
+        tensors |= {f"{layer.name}.{key}": natural.detach().cpu().numpy() for key, natural in _naturals(layer)}
         if layer.bias is not None:
             tensors[f"{layer.name}.bias_mantissa"] = layer.trained_mantissa()
     write_tensors(path, tensors, form=_FORM, version=_VERSION, config=config)

@@ -115,9 +115,8 @@ class Layer(nn.Module, ABC):
             Bits and ratios v / s before reset, shape (steps, samples, neurons).
         """
         mean, variance = self.moments(spikes, sharpness)
-        return noisy_population(
-            mean, variance, self.rounded_bias(), noise, neuron=self.neuron, estimator=estimator, floor=floor
-        )
+        bias = self.rounded_bias().to(mean.device)
+        return noisy_population(mean, variance, bias, noise, neuron=self.neuron, estimator=estimator, floor=floor)
 
     def evaluate(self, spikes: Tensor, bits: Mapping[str, Bits]) -> tuple[Tensor, Tensor, Tensor]:
         """Run collapsed weights exactly; see :func:`bitspike.train.neurons.evaluate`."""
@@ -129,12 +128,12 @@ class Layer(nn.Module, ABC):
         """Return the integer biases, shape (neurons,); register units are ``mantissa << bias_exponent``."""
         if self.bias is None:
             return np.zeros(self.neurons, dtype=np.int32)
-        return self._for_each_neuron(self._mantissa(self.bias)).detach().numpy().astype(np.int32)
+        return self._for_each_neuron(self._mantissa(self.bias)).detach().cpu().numpy().astype(np.int32)
 
     def trained_mantissa(self) -> npt.NDArray[np.int32]:
         """Return the integers that the trained biases round to, in the shape of `bias`."""
         bias = torch.zeros(0) if self.bias is None else self._mantissa(self.bias)
-        return bias.detach().numpy().astype(np.int32)
+        return bias.detach().cpu().numpy().astype(np.int32)
 
     def set_mantissa(self, mantissa: npt.NDArray[np.int32]) -> None:
         """Set the trained biases to integers in the shape of `bias`."""
