@@ -82,7 +82,7 @@ def described(epoch: int, epochs: int, metrics: Metrics, left: float | None) -> 
     figures = f"epoch {epoch}/{epochs}  loss {metrics['loss']:.3f}  accuracy {metrics['accuracy']:.1%}"
     if "validation_map" in metrics:
         figures += f"  validation {metrics['validation_map']:.1%}"
-    return figures if left is None else f"{figures}  {about(left)}"
+    return f"{figures}  {about(left)}" if left else figures
 
 
 @contextmanager
