@@ -1,7 +1,7 @@
 """Errors that a person can act on.
 
 Every error of the library descends from :class:`BitspikeError`, carries one clear line, and leaves the command
-line with exit code 2 (:class:`DivergenceError` with 1: a check ran and failed).
+line with exit code 2 (:class:`DivergenceError` with 1: a check ran and failed; :class:`StoppedError` with 130).
 """
 
 from collections.abc import Sequence
@@ -25,6 +25,10 @@ class FileError(BitspikeError):
         self.problem = problem
         super().__init__(f"{path}: {problem}")
 
+    def __reduce__(self) -> tuple[type, tuple[str, str]]:
+        """Pickle what it was made of, so that it can leave a process."""
+        return type(self), (self.path, self.problem)
+
 
 class NetworkError(BitspikeError):
     """An illegal network; all faults are reported at once."""
@@ -32,6 +36,10 @@ class NetworkError(BitspikeError):
     def __init__(self, faults: Sequence[str]) -> None:
         self.faults = tuple(faults)
         super().__init__("; ".join(self.faults))
+
+    def __reduce__(self) -> tuple[type, tuple[tuple[str, ...]]]:
+        """Pickle what it was made of, so that it can leave a process."""
+        return type(self), (self.faults,)
 
 
 class RangeError(NetworkError):
@@ -48,6 +56,12 @@ class MissingDependencyError(BitspikeError):
 
 class EngineError(BitspikeError):
     """An engine that failed to run or ran out of time."""
+
+
+class StoppedError(BitspikeError):
+    """Work that a person stopped; the message says how to go on."""
+
+    exit_code = 130
 
 
 class DivergenceError(BitspikeError):

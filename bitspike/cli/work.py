@@ -1,13 +1,23 @@
 """Commands around the path: doctor, demo, train."""
 
+import shlex
 import sys
+from enum import StrEnum
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
 from bitspike.cli.console import Json, progress, show
-from bitspike.errors import UsageError
+from bitspike.errors import StoppedError, UsageError
+
+
+class Accelerator(StrEnum):
+    """Where a network trains."""
+
+    CPU = "cpu"
+    GPU = "gpu"
+    AUTO = "auto"
 
 
 def doctor(
@@ -35,12 +45,25 @@ def train(
     out: Annotated[Path, typer.Option("--out", help="The run folder; it must not exist, unless --resume.")],
     resume: Annotated[bool, typer.Option("--resume", help="Go on from the last whole epoch, bit for bit.")] = False,
     seed: Annotated[int | None, typer.Option("--seed", help="Replaces the recipe's seed.")] = None,
+    devices: Annotated[int, typer.Option("--devices", help="Processes on each machine, one a GPU on GPUs.")] = 1,
+    nodes: Annotated[int, typer.Option("--nodes", help="Machines; run the command on each.")] = 1,
+    accelerator: Annotated[Accelerator, typer.Option("--accelerator", help="Where to train.")] = Accelerator.CPU,
     as_json: Json = False,
 ) -> None:
     """Train a network by a recipe; everything that it makes lies in one run folder."""
     from bitspike.train import fit
 
-    run = fit(recipe, out=out, resume=resume, seed=seed)
+    try:
+        run = fit(
+            recipe, out=out, resume=resume, seed=seed, devices=devices, nodes=nodes, accelerator=accelerator.value
+        )
+    except KeyboardInterrupt:
+        words = ["bitspike", "train", str(recipe), "--out", str(out), "--resume"]
+        words += [] if seed is None else ["--seed", str(seed)]
+        words += [] if devices == 1 else ["--devices", str(devices)]
+        words += [] if nodes == 1 else ["--nodes", str(nodes)]
+        words += [] if accelerator is Accelerator.CPU else ["--accelerator", accelerator.value]
+        raise StoppedError(f"stopped; every whole epoch is kept; resume with: {shlex.join(words)}") from None
     show(f"{run}\nrun: {run.folder}", {"folder": str(run.folder), **run.result}, as_json)
 
 

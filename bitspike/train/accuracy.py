@@ -34,10 +34,11 @@ def noisy_logits(
     model: SpikingNetwork, spikes: npt.NDArray[np.uint8], *, floor: float, seed: int = 0
 ) -> npt.NDArray[np.float32]:
     """Return the logits of one pass with posterior noise, shape (samples, classes)."""
-    generator = torch.Generator().manual_seed(int(words(seed, Stream.NOISE, 0, 1)[0] >> np.uint64(1)))
+    device = next(model.parameters()).device
+    generator = torch.Generator(device=device).manual_seed(int(words(seed, Stream.NOISE, 0, 1)[0] >> np.uint64(1)))
     with torch.no_grad():
-        logits, _ = model.noisy(time_first(spikes), generator, estimator=IWST(), floor=floor)
-    found: npt.NDArray[np.float32] = logits.numpy()
+        logits, _ = model.noisy(time_first(spikes).to(device), generator, estimator=IWST(), floor=floor)
+    found: npt.NDArray[np.float32] = logits.cpu().numpy()
     return found
 
 

@@ -63,7 +63,7 @@ def bitspike_step(precision: Precision) -> Step:
     ]
     network = SpikingNetwork(layers, steps=STEPS, readout="membrane_sum", temperature=200.0)
     network.initialise(0, spread=0.5)
-    network.precision = getattr(torch, precision)
+    network.precision = precision
     optimiser = torch.optim.Adam(network.parameters(), lr=0.02, fused=True)
     generator, estimator = torch.Generator().manual_seed(1), IWST()
 

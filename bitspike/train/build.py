@@ -38,6 +38,7 @@ def build_network(recipe: Recipe) -> SpikingNetwork:
     model = SpikingNetwork(
         layers, steps=recipe.data.steps, readout=network.readout, temperature=float(network.temperature)
     )
+    model.precision = recipe.training.precision
     model.initialise(recipe.seed, spread=_spread(recipe), scale=float(recipe.posterior.scale))
     for scale in model.scales():
         # Without noise nothing that is trained depends on the deviations.

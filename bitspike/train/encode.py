@@ -14,6 +14,8 @@ from bitspike.errors import UsageError
 
 SEED_LIMIT = 2**63
 _PROBABILITY_BITS = 32
+_MANY = 1 << 18
+"""So many spikes at once are made by compiled code, with the same bits."""
 
 
 class Stream(IntEnum):
@@ -51,9 +53,14 @@ def below(raw: npt.NDArray[np.uint64], probability: npt.NDArray[np.float64]) -> 
 
     The probability is rounded to 32 bits: a multiple of 2**-32 is met exactly, 0 never happens and 1 always does.
     """
-    limit = np.rint(probability * 2.0**_PROBABILITY_BITS).astype(np.uint64)
-    happens: npt.NDArray[np.bool_] = (raw >> np.uint64(64 - _PROBABILITY_BITS)) < limit
+    happens: npt.NDArray[np.bool_] = (raw >> np.uint64(64 - _PROBABILITY_BITS)) < _limits(probability)
     return happens
+
+
+def _limits(probability: npt.NDArray[np.float64]) -> npt.NDArray[np.uint64]:
+    """Return probabilities as multiples of 2**-32."""
+    limits: npt.NDArray[np.uint64] = np.rint(probability * 2.0**_PROBABILITY_BITS).astype(np.uint64)
+    return limits
 
 
 def uniform(raw: npt.NDArray[np.uint64]) -> npt.NDArray[np.float64]:
@@ -87,6 +94,11 @@ def bernoulli_spikes(
         0 or 1, shape (samples, steps, neurons).
     """
     samples, neurons = intensity.shape
+    if samples * steps * neurons >= _MANY:
+        # Its import takes longer than a few spikes do.
+        from bitspike.train.philox import spikes_below
+
+        return spikes_below(_limits(intensity), indices, steps=steps, seed=checked_seed(seed), stream=stream)
     spikes = np.empty((samples, steps, neurons), dtype=np.uint8)
     for row, (probability, index) in enumerate(zip(intensity, indices, strict=True)):
         raw = words(seed, stream, int(index), steps * neurons).reshape(steps, neurons)

@@ -18,6 +18,7 @@ from torch import Tensor
 
 from bitspike.train.estimators import IWST, Estimator
 from bitspike.train.noise import Gaussian, Logistic
+from bitspike.train.processes import Share, whole
 from bitspike.train.registers import Neuron
 
 Array = npt.NDArray[Any]
@@ -41,10 +42,13 @@ def draw_keys(generator: torch.Generator) -> Array:
 class _Settings:
     """What both directions of a population need beside tensors."""
 
-    def __init__(self, neuron: Neuron, estimator: Estimator, floor: float, *, summed: bool) -> None:
+    def __init__(
+        self, neuron: Neuron, estimator: Estimator, floor: float, share: Share | None, *, summed: bool
+    ) -> None:
         alpha = estimator.alpha if isinstance(estimator, IWST) else "p"
         self.alpha = np.float32(-1.0 if alpha == "p" else alpha)
         self.decays = tuple(np.float32(value) for value in (neuron.keep_u, neuron.keep_v, neuron.vth, floor * floor))
+        self.share = share
         self.flags = (neuron.reset == "zero", isinstance(estimator.noise, Logistic), summed)
 
 
@@ -95,11 +99,14 @@ class _Population(torch.autograd.Function):
         fired, kept, spread = _bits(bits), membranes.numpy(), scales.numpy()
         fixed = bias.detach().float().contiguous().numpy()
 
+        share = settings.share or whole(samples)
+
         def run(inputs: Array, rows: slice) -> None:
+            place = rows.start, share.start, share.batch
             _over_samples(
                 samples,
                 lambda first, last: forward(
-                    inputs, fixed, states, keys, rows.start, settings.decays, settings.flags,
+                    inputs, fixed, states, keys, place, settings.decays, settings.flags,
                     fired[rows], kept[rows], spread[rows], auxiliary, first, last,
                 ),
             )  # fmt: skip
@@ -161,6 +168,7 @@ def fused_population(
     floor: float,
     recurrent: Tensor | None = None,
     summed: bool = False,
+    share: Share | None = None,
 ) -> tuple[Tensor, Tensor]:
     """Run a population with posterior noise.
 
@@ -176,11 +184,12 @@ def fused_population(
         recurrent: means, then variances of the weights from the population's own bits of the step before, shape (2 *
             neurons, neurons) or (neurons, neurons), as `moments`, of the same type; None where there are none.
         summed: whether the auxiliary sum is wanted.
+        share: which samples of a batch these are, where others have the rest; the noise is that of the whole batch.
 
     Returns:
         Bits, shape (steps, samples, neurons), of the type of `moments`; and the sum of (v / s)**2 before reset over
         steps, samples and neurons, 0 where it is not wanted. Both carry gradients.
     """
-    settings = _Settings(neuron, estimator, floor, summed=summed)
+    settings = _Settings(neuron, estimator, floor, share, summed=summed)
     result = _Population.apply(moments, bias, recurrent, keys, settings)  # type: ignore[no-untyped-call]
     return cast(tuple[Tensor, Tensor], result)

@@ -1,4 +1,8 @@
-"""The training loop. All randomness of an epoch is a function of the recipe's seed and the epoch's number."""
+"""The training loop. All randomness of an epoch is a function of the recipe's seed and the epoch's number.
+
+Several processes train one network: each has all of it, takes its share of every batch, and makes the same update with
+the summed gradients; see :mod:`bitspike.train.processes`.
+"""
 
 import dataclasses
 import math
@@ -10,16 +14,33 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-from bitspike.samples import SpikeData
+from bitspike.errors import UsageError
 from bitspike.train.augment import moved, random_moves
 from bitspike.train.build import build_estimator, build_network, build_prior
 from bitspike.train.data import load_samples
 from bitspike.train.dataset import LevelSamples, Samples
 from bitspike.train.encode import Stream, permutation, words
 from bitspike.train.model import SpikingNetwork
+from bitspike.train.processes import Processes, Share, fingerprint
 from bitspike.train.recipe import Recipe
 
 Metrics = dict[str, float | int]
+_ALONE = Processes()
+
+
+@dataclasses.dataclass(frozen=True, eq=False, kw_only=True)
+class Best:
+    """The epoch of the best accuracy on the validation part so far.
+
+    Attributes:
+        epoch: its number.
+        accuracy: of the most probable bits.
+        state: the network's parameters after it; empty where the recipe keeps the last epoch.
+    """
+
+    epoch: int
+    accuracy: float
+    state: dict[str, Tensor]
 
 
 class Trainer:
@@ -30,11 +51,19 @@ class Trainer:
         model: the network; its natural parameters are not yet multiplied by the sharpness.
         optimiser: Adam, its state part of a checkpoint.
         epoch: epochs done.
+        best: the best epoch on the validation part so far; None before the first evaluation.
+        processes: this process, and those that it trains with.
     """
 
-    def __init__(self, recipe: Recipe) -> None:
+    def __init__(self, recipe: Recipe, processes: Processes = _ALONE) -> None:
+        if recipe.training.batch < processes.count:
+            raise UsageError(
+                f"training.batch: found {recipe.training.batch}; "
+                f"expected at least {processes.count}, a sample for each process"
+            )
         self.recipe = recipe
-        self.model = build_network(recipe)
+        self.processes = processes
+        self.model = build_network(recipe).to(processes.device)
         self._estimator = build_estimator(recipe.estimator)
         self.optimiser = torch.optim.Adam(
             [
@@ -45,6 +74,7 @@ class Trainer:
             fused=True,
         )
         self.epoch = 0
+        self.best: Best | None = None
         self._samples = load_samples(recipe.data.name, "train", recipe.data.encoding)
         self._validation = recipe.data.load("validation")
 
@@ -56,23 +86,48 @@ class Trainer:
     def sharpness(self, epoch: int) -> float:
         """Return the factor on the natural parameters in an epoch.
 
-        It is 1 in the first epoch and the recipe's in the last, and grows with the square root of the time between: for
-        most of the training the network is then nearly the one that it will be collapsed to.
+        It is 1 in the first epoch and the recipe's in the last. With the schedule ``sqrt`` it grows with the square
+        root of the time between: for most of the training the network is then nearly the one that it will be collapsed
+        to.
         """
         training = self.recipe.training
+        if training.schedule == "none":
+            return 1.0
         done = (epoch - 1) / (training.epochs - 1) if training.epochs > 1 else 1.0
-        return 1.0 + (training.sharpness - 1.0) * math.sqrt(done)
+        return 1.0 + (training.sharpness - 1.0) * (math.sqrt(done) if training.schedule == "sqrt" else done)
 
     def decay(self, epoch: int) -> float:
         """Return the factor on the learning rates in an epoch: a cosine from 1 to a hundredth."""
         done = (epoch - 1) / self.recipe.training.epochs
         return 0.01 + 0.99 * (1.0 + math.cos(math.pi * done)) / 2.0
 
+    @property
+    def finished(self) -> bool:
+        """Whether all epochs are done, or as many as the recipe waits for have brought nothing better."""
+        training = self.recipe.training
+        if self.epoch >= training.epochs:
+            return True
+        evaluated = self.epoch - self.epoch % training.validate_every
+        return self.best is not None and 0 < training.patience <= evaluated - self.best.epoch
+
+    @property
+    def kept_epoch(self) -> int:
+        """The epoch whose network the recipe keeps."""
+        return self.best.epoch if self.best is not None and self.recipe.training.keep == "best" else self.epoch
+
+    def fingerprint(self) -> str:
+        """Return the SHA-256 of all parameters, in hexadecimal."""
+        return fingerprint(self.model.parameters())
+
     def run_epoch(self) -> Iterator[Metrics]:
         """Train one more epoch; yield loss and accuracy so far after each update, then the epoch's metrics.
 
-        The last value also has ``epoch``, ``rate``, ``sharpness`` and ``validation_map``, the accuracy of the most
+        Loss and accuracy so far are those of this process's samples. The last value is of all samples and also has
+        ``epoch``, ``rate``, ``sharpness`` and, where the recipe evaluates, ``validation_map``, the accuracy of the most
         probable bits. The epoch counts as done when the iterator is exhausted.
+
+        Raises:
+            EngineError: processes that have come to hold different parameters.
         """
         epoch = self.epoch + 1
         training = self.recipe.training
@@ -80,39 +135,70 @@ class Trainer:
         for group, rate in zip(self.optimiser.param_groups, rates, strict=True):
             group["lr"] = rate * self.decay(epoch)
         noise = int(words(self.recipe.seed, Stream.NOISE + epoch, 0, 1)[0] >> np.uint64(1))
-        generator = torch.Generator().manual_seed(noise)
+        generator = torch.Generator(device=self.processes.device).manual_seed(noise)
         loss, right, seen = 0.0, 0, 0
-        for spikes, labels in self._batches(epoch):
-            logits, batch_loss = self._update(spikes, labels, generator, self.sharpness(epoch))
+        for spikes, labels, share in self._batches(epoch):
+            if len(labels) == 0:
+                self._follow(share)
+                continue
+            logits, batch_loss = self._update(spikes, labels, generator, self.sharpness(epoch), share)
             seen += len(labels)
             loss += batch_loss * len(labels)
             right += int((logits.argmax(1) == labels).sum())
             yield {"loss": loss / seen, "accuracy": right / seen}
+        loss, right, seen = self._totals(loss, right, seen)
+        self.processes.check_equal(self.fingerprint(), what=f"parameters after epoch {epoch}")
+        metrics: Metrics = {"epoch": epoch, "loss": loss / seen, "accuracy": right / seen}
+        if epoch % training.validate_every == 0 or epoch == training.epochs:
+            metrics["validation_map"] = self._validated(epoch)
         self.epoch = epoch
-        yield {
-            "epoch": epoch,
-            "loss": loss / seen,
-            "accuracy": right / seen,
-            "validation_map": map_accuracy(self.model, self._validation),
-            "rate": training.rate * self.decay(epoch),
-            "sharpness": self.sharpness(epoch),
-        }
+        yield metrics | {"rate": training.rate * self.decay(epoch), "sharpness": self.sharpness(epoch)}
 
     def finished_model(self) -> SpikingNetwork:
-        """Return the trained network with the final sharpness folded in; the trainer is not changed."""
+        """Return the network that the recipe keeps, its epoch's sharpness folded in; the trainer is not changed.
+
+        It lies in the processor's memory.
+        """
+        training, epoch = self.recipe.training, self.kept_epoch
         model = build_network(self.recipe)
-        model.load_state_dict(self.model.state_dict())
-        model.fold(self.recipe.training.sharpness)
+        earlier = self.best is not None and epoch < self.epoch
+        model.load_state_dict(self.best.state if self.best is not None and earlier else self.model.state_dict())
+        last = epoch in (0, training.epochs) and training.schedule != "none"
+        model.fold(training.sharpness if last else self.sharpness(epoch))
         return model
 
-    def _batches(self, epoch: int) -> Iterator[tuple[Tensor, Tensor]]:
-        """Yield fresh spikes, shape (steps, samples, neurons), and labels in the epoch's own order."""
-        seed = self.recipe.seed
+    def _validated(self, epoch: int) -> float:
+        """Return the accuracy of the most probable bits on the validation part, and remember the best."""
+        share = self.processes.share(len(self._validation))
+        _, classes = self.model.predict(self._validation.spikes[share.start : share.stop])
+        mine = int((classes == self._validation.labels[share.start : share.stop]).sum())
+        _, right, _ = self._totals(0.0, mine, 0)
+        accuracy = right / len(self._validation)
+        if self.best is None or accuracy > self.best.accuracy:
+            keep = self.recipe.training.keep == "best"
+            state = {key: value.detach().clone() for key, value in self.model.state_dict().items()} if keep else {}
+            self.best = Best(epoch=epoch, accuracy=accuracy, state=state)
+        return accuracy
+
+    def _totals(self, loss: float, right: int, seen: int) -> tuple[float, int, int]:
+        """Return the sums over all processes."""
+        mine = torch.tensor([loss, right, seen], dtype=torch.float64, device=self.processes.device)
+        total, rights, count = self.processes.total(mine).tolist()
+        return total, int(rights), int(count)
+
+    def _batches(self, epoch: int) -> Iterator[tuple[Tensor, Tensor, Share]]:
+        """Yield fresh spikes, shape (steps, samples, neurons), and labels, of this process's share of each batch.
+
+        Batches come in the epoch's own order.
+        """
+        seed, device = self.recipe.seed, self.processes.device
         order = permutation(len(self._samples), seed=seed, stream=Stream.ORDER + epoch)
         for start in range(0, len(order), self.recipe.training.batch):
-            batch = self._moved(self._samples.take(order[start : start + self.recipe.training.batch]), epoch)
+            rows = order[start : start + self.recipe.training.batch]
+            share = self.processes.share(len(rows))
+            batch = self._moved(self._samples.take(rows[share.start : share.stop]), epoch)
             spikes = batch.encode(steps=self.recipe.data.steps, seed=seed, stream=Stream.SPIKES + epoch)
-            yield time_first(spikes), torch.from_numpy(batch.labels.copy())
+            yield time_first(spikes).to(device), torch.from_numpy(batch.labels.copy()).to(device), share
 
     def _moved(self, batch: Samples, epoch: int) -> Samples:
         """Return the batch's images as they are moved in this epoch."""
@@ -128,10 +214,10 @@ class Trainer:
         return dataclasses.replace(batch, levels=images.reshape(batch.levels.shape) * batch.full)
 
     def _update(
-        self, spikes: Tensor, labels: Tensor, generator: torch.Generator, sharpness: float
+        self, spikes: Tensor, labels: Tensor, generator: torch.Generator, sharpness: float, share: Share
     ) -> tuple[Tensor, float]:
         estimator = self.recipe.estimator
-        with flushed_denormals():
+        with flushed_denormals(), products(self.recipe.training.precision):
             logits, auxiliary = self.model.noisy(
                 spikes,
                 generator,
@@ -139,6 +225,7 @@ class Trainer:
                 sharpness=sharpness,
                 floor=estimator.floor,
                 auxiliary=estimator.auxiliary > 0,
+                share=share,
             )
             error = functional.cross_entropy(logits, labels)
             loss = error + estimator.auxiliary * auxiliary if estimator.auxiliary > 0 else error
@@ -148,8 +235,20 @@ class Trainer:
                 loss = loss + posterior.kl * divergence / len(self._samples)
             self.optimiser.zero_grad()
             loss.backward()  # type: ignore[no-untyped-call]
+            self.processes.sum_gradients(self._trained(), share)
             self.optimiser.step()
         return logits.detach(), float(error.detach())
+
+    def _follow(self, share: Share) -> None:
+        """Make the update of the other processes, where the last batch has no sample for this one."""
+        with flushed_denormals():
+            self.optimiser.zero_grad()
+            self.processes.sum_gradients(self._trained(), share)
+            self.optimiser.step()
+
+    def _trained(self) -> list[torch.nn.Parameter]:
+        """Return the parameters that updates change."""
+        return [parameter for parameter in self.model.parameters() if parameter.requires_grad]
 
 
 @contextmanager
@@ -167,12 +266,17 @@ def flushed_denormals() -> Iterator[None]:
         torch.set_flush_denormal(already)
 
 
+@contextmanager
+def products(precision: str) -> Iterator[None]:
+    """Let torch round the factors of float32 matrix products to bfloat16 in this block, where `precision` says so."""
+    before = torch.get_float32_matmul_precision()
+    torch.set_float32_matmul_precision("medium" if precision == "bfloat16" else before)
+    try:
+        yield
+    finally:
+        torch.set_float32_matmul_precision(before)
+
+
 def time_first(spikes: np.ndarray[tuple[int, ...], np.dtype[np.uint8]]) -> Tensor:
     """Return spikes of shape (samples, steps, neurons) as floats of shape (steps, samples, neurons)."""
     return torch.from_numpy(np.array(spikes.transpose(1, 0, 2), dtype=np.float32))
-
-
-def map_accuracy(model: SpikingNetwork, data: SpikeData) -> float:
-    """Return the accuracy of the most probable bits, evaluated exactly."""
-    _, classes = model.predict(data.spikes)
-    return float((classes == data.labels).mean())

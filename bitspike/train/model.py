@@ -19,6 +19,7 @@ from bitspike.train.estimators import Estimator
 from bitspike.train.layers import DenseLayer, Layer
 from bitspike.train.noise import Silent
 from bitspike.train.posteriors import Bits, Posterior, Prior
+from bitspike.train.processes import Share, whole
 from bitspike.train.registers import UNITS
 
 Readout = Literal["spike_count", "membrane_sum", "membrane_last"]
@@ -40,11 +41,11 @@ class SpikingNetwork(nn.Module):
         layers: the populations, first to last.
         readout: ``spike_count``, ``membrane_sum`` or ``membrane_last`` of the last population.
         temperature: weights of integer read-out in one unit of logit.
-        precision: of spikes and matrix products in :meth:`noisy`: float32 or bfloat16.
+        precision: ``float32`` or ``bfloat16``, of spikes and matrix products in :meth:`noisy`.
     """
 
     input_name = "input"
-    precision: torch.dtype = torch.float32
+    precision: Literal["float32", "bfloat16"] = "float32"
 
     def __init__(self, layers: Sequence[Layer], *, steps: int, readout: Readout, temperature: float) -> None:
         super().__init__()
@@ -125,38 +126,43 @@ class SpikingNetwork(nn.Module):
         floor: float,
         sharpness: float = 1.0,
         auxiliary: bool = False,
+        share: Share | None = None,
     ) -> tuple[Tensor, Tensor]:
         """Run one pass with posterior noise.
 
         Args:
             spikes: input, float, shape (steps, samples, input_size).
-            generator: source of the noise.
+            generator: source of the noise, on the device of the spikes.
             estimator: the noise, and how gradients pass a bit.
             sharpness: how much narrower the posteriors are taken.
             floor: standard deviation of the membranes' own noise, in weights.
             auxiliary: whether the auxiliary sum is wanted.
+            share: which samples of a batch these are, where others have the rest; noise is drawn for the whole batch.
 
         Returns:
             Logits, shape (samples, classes), and the auxiliary sum: (v / s)**2 summed over layers, steps and neurons,
             averaged over samples; 0 where it is not wanted.
         """
-        sums = torch.zeros(())
-        spikes = spikes.to(self.precision)
+        share = whole(spikes.shape[1]) if share is None else share
+        sums = torch.zeros((), device=spikes.device)
+        spikes = spikes.to(getattr(torch, self.precision))
         spiking = self.populations if self.readout == "spike_count" else self.populations[:-1]
         for layer in spiking:
             spikes, squares = layer.noisy(
-                spikes, generator, estimator=estimator, floor=floor, sharpness=sharpness, summed=auxiliary
+                spikes, generator, estimator=estimator, floor=floor, sharpness=sharpness, summed=auxiliary, share=share
             )
             sums = sums + squares / spikes.shape[1]
         if self.readout == "spike_count":
             return spikes.float().sum(0) / self.temperature, sums
         source = None if isinstance(estimator.noise, Silent) else generator
-        return self._noisy_membrane(spikes, source, sharpness), sums
+        return self._noisy_membrane(spikes, source, sharpness, share), sums
 
-    def _noisy_membrane(self, spikes: Tensor, generator: torch.Generator | None, sharpness: float) -> Tensor:
+    def _noisy_membrane(
+        self, spikes: Tensor, generator: torch.Generator | None, sharpness: float, share: Share
+    ) -> Tensor:
         """Return logits of the last membrane; its noise is that of one weight sample held over all steps, or none."""
         layer = self.populations[-1]
-        response = torch.tensor(impulse_response(layer.neuron, len(spikes)))
+        response = torch.tensor(impulse_response(layer.neuron, len(spikes)), device=spikes.device)
         kernel = response.cumsum(0).flip(0) if self.readout == "membrane_sum" else response.flip(0)
         # What one weight adds to the read-out, where no decay truncates.
         total = torch.einsum("t,tbn->bn", kernel.to(spikes.dtype), spikes).float()
@@ -169,7 +175,7 @@ class SpikingNetwork(nn.Module):
             value = states.sum(0) if self.readout == "membrane_sum" else states[-1]
         if generator is None:
             return value / self.temperature
-        noise = torch.randn(value.shape, generator=generator)
+        noise = share.rows(torch.randn((share.batch, layer.neurons), generator=generator, device=generator.device))
         return (value + torch.sqrt(variance + 1e-12) * noise) / self.temperature
 
     def _bias_weight(self, steps: int) -> float:

@@ -167,7 +167,7 @@ def save_model(model: SpikingNetwork, path: str | os.PathLike[str]) -> None:
     tensors: Tensors = {}
     for layer in model.populations:
         for key, (module, attribute) in layer.stored().items():
-            tensors[f"{layer.name}.{key}"] = getattr(module, attribute).detach().numpy()
+            tensors[f"{layer.name}.{key}"] = getattr(module, attribute).detach().cpu().numpy()
         if layer.bias is not None:
             tensors[f"{layer.name}.bias_mantissa"] = layer.trained_mantissa()
     write_tensors(path, tensors, form=_FORM, version=_VERSION, config=config)

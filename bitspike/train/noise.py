@@ -39,7 +39,7 @@ class Noise(ABC):
 
     @abstractmethod
     def draw(self, shape: Sequence[int], generator: torch.Generator) -> Tensor:
-        """Draw independent noise of standard deviation 1, float32."""
+        """Draw independent noise of standard deviation 1, float32, on the generator's device."""
 
 
 @dataclass(frozen=True)
@@ -77,7 +77,7 @@ class Gaussian(Density):
 
     def draw(self, shape: Sequence[int], generator: torch.Generator) -> Tensor:
         """Draw standard normal noise."""
-        return torch.randn(shape, generator=generator)
+        return torch.randn(shape, generator=generator, device=generator.device)
 
     def probability(self, ratio: Tensor) -> Tensor:
         """Return Phi(r); torch.special.ndtr would lose digits in the lower tail."""
@@ -108,7 +108,8 @@ class Logistic(Density):
 
     def draw(self, shape: Sequence[int], generator: torch.Generator) -> Tensor:
         """Draw logistic noise of standard deviation 1; a uniform draw of 0 counts as 2**-24."""
-        return torch.logit(torch.rand(shape, generator=generator), eps=_LEAST_UNIFORM) / self.deviation
+        uniform = torch.rand(shape, generator=generator, device=generator.device)
+        return torch.logit(uniform, eps=_LEAST_UNIFORM) / self.deviation
 
     def probability(self, ratio: Tensor) -> Tensor:
         """Return sigmoid(r)."""
@@ -135,6 +136,6 @@ class Logistic(Density):
 class Silent(Noise):
     """No noise at all: the bit is 1[z > 0]. Only a surrogate gradient can be used with it."""
 
-    def draw(self, shape: Sequence[int], generator: torch.Generator) -> Tensor:  # noqa: ARG002
-        """Return zeros; the generator is not used."""
-        return torch.zeros(tuple(shape))
+    def draw(self, shape: Sequence[int], generator: torch.Generator) -> Tensor:
+        """Return zeros; nothing is drawn from the generator."""
+        return torch.zeros(tuple(shape), device=generator.device)

@@ -165,8 +165,17 @@ class TrainingRecipe(Checked):
         bias_rate: learning rate of the biases, in weights.
         spread: natural parameters or latent weights start uniformly in -spread to spread.
         sharpness: factor on the natural parameters in the last epoch; it grows from 1.
+        schedule: how it grows from the first to the last epoch, with the square root of the time, with the time, or,
+            with ``none``, not at all: it is 1 in all epochs.
         members: networks drawn from the posterior for its accuracy.
         threads: of torch's operations; their number changes sums in the last bits, and so the run.
+        precision: of the factors of an update's matrix products, sums being float32; evaluation is exact with either.
+        validate_every: the validation part is evaluated after each so many epochs, and after the last.
+        patience: training ends when so many epochs have brought no better accuracy of the most probable bits on the
+            validation part; 0 never ends early.
+        keep: ``last`` keeps the network of the last epoch trained, ``best`` that of the best on the validation part,
+            the earliest of equal ones. Either is kept with the sharpness of its own epoch: the posterior is the one
+            that was trained, and its most probable bits, which no sharpness changes, are those that were validated.
     """
 
     epochs: int = ruled(whole(1, 100_000))
@@ -177,6 +186,16 @@ class TrainingRecipe(Checked):
     sharpness: float = ruled(real(1, 1e4), 10.0)
     members: int = ruled(whole(1, 4096), 16)
     threads: int = ruled(whole(1, 1024), 1)
+    schedule: Literal["sqrt", "linear", "none"] = ruled(choice("sqrt", "linear", "none"), "sqrt")
+    precision: Literal["float32", "bfloat16"] = ruled(choice("float32", "bfloat16"), "float32")
+    validate_every: int = ruled(whole(1, 100_000), 1)
+    patience: int = ruled(whole(0, 100_000), 0)
+    keep: Literal["last", "best"] = ruled(choice("last", "best"), "last")
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if self.schedule == "none" and self.sharpness not in (1, type(self).sharpness):
+            raise UsageError(f"sharpness: found {self.sharpness!r} with schedule none; expected 1")
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)

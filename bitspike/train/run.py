@@ -3,7 +3,7 @@
 | file | holds |
 |---|---|
 | ``recipe.toml`` | the recipe, every value written out |
-| ``metrics.jsonl`` | one JSON object an epoch |
+| ``metrics.jsonl`` | one JSON object an epoch; ``seconds`` is the time that it took |
 | ``checkpoint.safetensors`` | the state after the last whole epoch |
 | ``model.safetensors`` | the trained network |
 | ``result.json`` | accuracies; written last, so that a folder with it is whole |
@@ -12,10 +12,11 @@
 import json
 import math
 import os
+import tempfile
 import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from html import escape
 from pathlib import Path
@@ -28,10 +29,12 @@ from bitspike.files import existing_file, replacing
 from bitspike.samples import SpikeData
 from bitspike.train.accuracy import accuracies
 from bitspike.train.checkpoint import CHECKPOINT_FILE, restore_checkpoint, save_checkpoint
+from bitspike.train.launch import Accelerator, Placement, launch
 from bitspike.train.layers.base import dimensions
 from bitspike.train.loop import Metrics, Trainer
 from bitspike.train.model import SpikingNetwork
 from bitspike.train.modelfile import MODEL_FILE, load_model, save_model
+from bitspike.train.processes import Processes
 from bitspike.train.progress import progress_bar
 from bitspike.train.recipe import Recipe, load_recipe
 from bitspike.train.schema import differences
@@ -51,7 +54,9 @@ class Run:
         model: the trained network.
         result: ``result[part]["calibration"][kind]`` holds NLL, ECE, Brier score and the reliability diagram;
             ``result[part][kind]``, accuracies from 0 to 1: part ``validation`` or ``test``, kind ``posterior``,
-            ``map`` or ``noisy``; and ``result["seconds"]``, the time that training took.
+            ``map`` or ``noisy``; ``epochs``, the epochs trained, and ``kept_epoch``, the one that the network is of;
+            ``seconds``, the time of these epochs over all resumes; ``processes``, how many trained, and ``device``, on
+            what kind; and ``parameters``, the SHA-256 of all parameters after the last epoch, the same in each process.
     """
 
     folder: Path | None
@@ -110,8 +115,15 @@ def fit(
     resume: bool = False,
     seed: int | None = None,
     progress: bool | None = None,
+    devices: int = 1,
+    nodes: int = 1,
+    accelerator: Accelerator = "cpu",
 ) -> Run:
     """Train a network.
+
+    With several processes each takes its share of every batch; see :mod:`bitspike.train.processes` for what that leaves
+    equal, and :mod:`bitspike.train.launch` for how they start. A script that calls this with several must do so under
+    ``if __name__ == "__main__":``, since they import it.
 
     Args:
         recipe: a recipe, or the path of its TOML file.
@@ -120,30 +132,59 @@ def fit(
         resume: go on from the last whole epoch of the run in `out`; the result is that of a run that was never
             stopped, bit for bit. A finished run is read back.
         seed: replaces the recipe's seed.
-        progress: whether to draw a progress bar on standard error; by default where that is a terminal.
+        progress: whether to draw a progress bar on standard error; by default where that is a terminal, and lines with
+            the time left where not.
+        devices: processes on each machine.
+        nodes: machines.
+        accelerator: ``cpu``, ``gpu`` or ``auto``, which is a GPU where there is one; evaluation is on the processor.
 
     Raises:
         UsageError: an impossible recipe, a folder in use, or a run to resume that has another recipe.
         FileError: a file that cannot be read or written, or is damaged.
+        MissingDependencyError: several processes without Lightning Fabric.
+        EngineError: one of several processes failed; all are ended.
     """
     wanted = recipe if isinstance(recipe, Recipe) else load_recipe(recipe)
     if seed is not None:
         wanted = wanted.with_seed(seed)
     folder = None if out is None else Path(out)
+    place = Placement(devices=devices, nodes=nodes, accelerator=accelerator)
+    fabric = place.fabric() if place.count > 1 else None
     if resume:
         if folder is None:
             raise UsageError("resume: found no run folder; expected the folder of the run to resume as out")
         _check_same(wanted, folder)
         if (folder / RESULT_FILE).exists():
             return load_run(folder)
-    elif folder is not None:
+    elif folder is not None and (fabric is None or fabric.global_rank == 0):
         _start(wanted, folder)
-    with _threads(wanted.training.threads):
-        trainer = Trainer(wanted)
+    if fabric is None:
+        return _work(Processes(device=torch.device(place.kind)), wanted, folder, resume, progress)
+    if folder is not None:
+        launch(fabric, _work_together, wanted, folder, resume, progress)
+        return load_run(folder)
+    with tempfile.TemporaryDirectory() as temporary:
+        _start(wanted, Path(temporary))
+        launch(fabric, _work_together, wanted, Path(temporary), resume, progress)
+        return replace(load_run(temporary), folder=None)
+
+
+def _work(processes: Processes, recipe: Recipe, folder: Path | None, resume: bool, progress: bool | None) -> Run:
+    """Train and measure in this process."""
+    with _threads(recipe.training.threads):
+        trainer = Trainer(recipe, processes)
         if resume and folder is not None and (folder / CHECKPOINT_FILE).exists():
             restore_checkpoint(trainer, folder / CHECKPOINT_FILE)
+        if processes.rank > 0:
+            folder, progress = None, False
         seconds = _train(trainer, folder, progress)
         return _finish(trainer, folder, seconds)
+
+
+def _work_together(processes: Processes, recipe: Recipe, folder: Path, resume: bool, progress: bool | None) -> None:
+    """Train in one of several processes; process 0 writes the folder while the others wait."""
+    _work(processes, recipe, folder, resume, progress)
+    processes.wait()
 
 
 @contextmanager
@@ -174,40 +215,44 @@ def _check_same(recipe: Recipe, folder: Path) -> None:
 
 
 def _train(trainer: Trainer, folder: Path | None, progress: bool | None) -> float:
-    """Train the epochs that are left, one metrics line and one checkpoint each; return seconds."""
+    """Train the epochs that are left, one metrics line and one checkpoint each; return the seconds of all epochs."""
     lines: list[str] = []
     if folder is not None and (folder / METRICS_FILE).exists():
         # A line without its checkpoint belongs to an epoch that is trained again.
         lines = (folder / METRICS_FILE).read_text(encoding="utf-8").splitlines()[: trainer.epoch]
     epochs = trainer.recipe.training.epochs
-    start = time.perf_counter()
     with progress_bar(
         show=progress, name=trainer.recipe.name, epochs=epochs, updates=trainer.updates, done=trainer.epoch
     ) as report:
-        while trainer.epoch < epochs:
+        while not trainer.finished:
+            start = time.perf_counter()
             epoch = trainer.epoch + 1
             metrics: Metrics = {}
             for metrics in trainer.run_epoch():
                 report(epoch, metrics)
-            lines.append(json.dumps(metrics))
+            lines.append(json.dumps(metrics | {"seconds": round(time.perf_counter() - start, 3)}))
             if folder is not None:
                 with replacing(folder / METRICS_FILE) as temporary:
                     temporary.write_text("".join(f"{line}\n" for line in lines), encoding="utf-8")
                 save_checkpoint(trainer, folder / CHECKPOINT_FILE)
-    return time.perf_counter() - start
+    return sum(float(json.loads(line).get("seconds", 0.0)) for line in lines)
 
 
 def _finish(trainer: Trainer, folder: Path | None, seconds: float) -> Run:
-    """Fold, measure and, in a folder, write the trained network."""
+    """Fold, measure and, in a folder, write the trained network; only process 0 measures."""
     recipe = trainer.recipe
     model = trainer.finished_model()
     run = Run(folder=folder, recipe=recipe, model=model, result={})
+    if trainer.processes.rank > 0:
+        return run
     members = recipe.training.members
     parts = {"validation": run.validation, "test": run.test}
     result: dict[str, Any] = {
         part: accuracies(model, data, members=members, floor=recipe.estimator.floor) for part, data in parts.items()
     }
-    result |= {"members": members, "epochs": recipe.training.epochs, "seconds": round(seconds, 3)}
+    result |= {"members": members, "epochs": trainer.epoch, "kept_epoch": trainer.kept_epoch}
+    result |= {"seconds": round(seconds, 3), "parameters": trainer.fingerprint()}
+    result |= {"processes": trainer.processes.count, "device": trainer.processes.device.type}
     if folder is not None:
         save_model(model, folder / MODEL_FILE)
         with replacing(folder / RESULT_FILE) as temporary:

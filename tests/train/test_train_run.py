@@ -64,6 +64,13 @@ def same_tensors(one, other):
         assert np.array_equal(value, second[key]), key
 
 
+def measured(folder):
+    """What each epoch gave, without the time that it took."""
+    lines = [json.loads(line) for line in (folder / "metrics.jsonl").read_text().splitlines()]
+    assert all(line.pop("seconds") > 0 for line in lines)
+    return lines
+
+
 class StoppedError(Exception):
     """Stands for a power cut."""
 
@@ -146,7 +153,8 @@ def test_a_stopped_run_goes_on_bit_for_bit(whole, recipe, tmp_path, monkeypatch,
     resumed = fit(recipe, out=folder, resume=True, progress=False)
     same_tensors(folder / "model.safetensors", whole.folder / "model.safetensors")
     same_tensors(folder / "checkpoint.safetensors", whole.folder / "checkpoint.safetensors")
-    for name in ("metrics.jsonl", "recipe.toml", "model.safetensors", "checkpoint.safetensors"):
+    assert measured(folder) == measured(whole.folder)
+    for name in ("recipe.toml", "model.safetensors", "checkpoint.safetensors"):
         assert (folder / name).read_bytes() == (whole.folder / name).read_bytes(), name
     assert resumed.result["test"] == whole.result["test"]
 

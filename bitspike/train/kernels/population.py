@@ -138,7 +138,7 @@ def forward(  # noqa: PLR0917
         bias: shape (neurons,).
         states: u, v, and the variances and the covariance Vu, C, V, shape (5, samples, neurons); carried on.
         keys: two words of the noise.
-        place: number of the first step among all steps that share the keys.
+        place: numbers of the first step and of sample 0 among those that share the keys, and how many samples do.
         decays: cu, cv, threshold and floor**2.
         flags: reset to zero; logistic noise; whether to sum the auxiliary loss.
         bits: result, shape (steps, samples, neurons), as uint32 or uint16 that are a float's bits.
@@ -146,10 +146,11 @@ def forward(  # noqa: PLR0917
         auxiliary: result, the sum of (v / s)**2 of each sample, added to what is there; float64.
         first, last: samples.
     """
-    steps, samples, neurons = bits.shape
+    steps, _, neurons = bits.shape
     noisy = moments.shape[2] > neurons
     cu, cv, vth, floor2 = decays
     zero, logistic, summed = flags
+    step, sample, batch = place
     one = bits.dtype.type(0x3F80 if bits.itemsize == 2 else 0x3F800000)
     scratch = np.empty(_BLOCK, np.float32)
     for b in range(first, last):
@@ -168,7 +169,7 @@ def forward(  # noqa: PLR0917
                     _variances(var_u, cov, var_v, cu, cv)
                 _deviations(var_v, floor2, scale)
                 _tails(membrane, scale, vth, logistic, tails)
-                _fire(membrane, tails, vth, ((place + t) * samples + b) * neurons + begin, keys, one, fired)
+                _fire(membrane, tails, vth, ((step + t) * batch + sample + b) * neurons + begin, keys, one, fired)
                 if summed:
                     auxiliary[b] += _squares(membrane, scale)
                 _reset(membrane, fired, zero, vth, v)

@@ -16,6 +16,7 @@ from bitspike.train.fused import can_run, draw_keys, fused_population
 from bitspike.train.graded_dynamics import noisy_graded_population
 from bitspike.train.neurons import evaluate
 from bitspike.train.posteriors import Bits, Posterior
+from bitspike.train.processes import Share, whole
 from bitspike.train.registers import MANTISSA_RANGE, Neuron, Reset, Spike
 
 
@@ -147,6 +148,7 @@ class Layer(nn.Module, ABC):
         floor: float,
         sharpness: float,
         summed: bool = False,
+        share: Share | None = None,
     ) -> tuple[Tensor, Tensor]:
         """Run with posterior noise; see :func:`bitspike.train.dynamics.noisy_population`.
 
@@ -157,6 +159,7 @@ class Layer(nn.Module, ABC):
             floor: standard deviation of the membranes' own noise, in weights, above 0.
             sharpness: how much narrower the posterior is taken.
             summed: whether the auxiliary sum is wanted.
+            share: which samples of a batch these are, where others have the rest; noise is drawn for the whole batch.
 
         Returns:
             Bits, shape (steps, samples, neurons), of the type of `spikes`, or the payloads of graded spikes in float32;
@@ -172,8 +175,10 @@ class Layer(nn.Module, ABC):
                 floor=floor,
                 recurrent=self.joint_feedback(sharpness, spikes.dtype),
                 summed=summed,
+                share=share,
             )
-        noise = estimator.noise.draw((*spikes.shape[:2], self.neurons), generator)
+        share = whole(spikes.shape[1]) if share is None else share
+        noise = share.rows(estimator.noise.draw((len(spikes), share.batch, self.neurons), generator))
         bits, ratio = self.defined(spikes.float(), noise, estimator=estimator, floor=floor, sharpness=sharpness)
         squares = ratio.square().sum() if summed else torch.zeros(())
         # Payloads may need more digits than bfloat16 has.
@@ -189,10 +194,9 @@ class Layer(nn.Module, ABC):
             samples, neurons).
         """
         mean, variance = self.moments(spikes, sharpness)
+        bias = self.rounded_bias().to(mean.device)
         population = noisy_graded_population if self.neuron.graded else noisy_population
-        return population(
-            mean, variance, self.rounded_bias(), noise, neuron=self.neuron, estimator=estimator, floor=floor
-        )
+        return population(mean, variance, bias, noise, neuron=self.neuron, estimator=estimator, floor=floor)
 
     def evaluate(self, spikes: Tensor, bits: Mapping[str, Bits]) -> tuple[Tensor, Tensor, Tensor]:
         """Run collapsed weights exactly; see :func:`bitspike.train.neurons.evaluate`."""
@@ -204,12 +208,12 @@ class Layer(nn.Module, ABC):
         """Return the integer biases, shape (neurons,); register units are ``mantissa << bias_exponent``."""
         if self.bias is None:
             return np.zeros(self.neurons, dtype=np.int32)
-        return self._for_each_neuron(self._mantissa(self.bias)).detach().numpy().astype(np.int32)
+        return self._for_each_neuron(self._mantissa(self.bias)).detach().cpu().numpy().astype(np.int32)
 
     def trained_mantissa(self) -> npt.NDArray[np.int32]:
         """Return the integers that the trained biases round to, in the shape of `bias`."""
         bias = torch.zeros(0) if self.bias is None else self._mantissa(self.bias)
-        return bias.detach().numpy().astype(np.int32)
+        return bias.detach().cpu().numpy().astype(np.int32)
 
     def set_mantissa(self, mantissa: npt.NDArray[np.int32]) -> None:
         """Set the trained biases to integers in the shape of `bias`."""
