@@ -2,7 +2,7 @@
 
 Format ``bitspike-checkpoint``, version 1. Tensors, all float32: ``NAME.natural``, ``NAME.bias`` and
 ``NAME.recurrent`` of each layer that has them, and for each trained parameter P the state of Adam, ``P.exp_avg`` and
-``P.exp_avg_sq``. The configuration holds ``epoch``,
+``P.exp_avg_sq``; rules whose steps are plain have no such state. The configuration holds ``epoch``,
 the epochs done, and ``updates``, the updates done.
 """
 
@@ -17,7 +17,6 @@ from bitspike.train.tensorfile import Tensors, no_more, read_tensors, take_tenso
 
 CHECKPOINT_FILE = "checkpoint.safetensors"
 _FORM, _VERSION = "bitspike-checkpoint", 1
-_MOMENTS = ("exp_avg", "exp_avg_sq")
 
 
 def _parameters(trainer: Trainer) -> dict[str, torch.nn.Parameter]:
@@ -33,7 +32,7 @@ def save_checkpoint(trainer: Trainer, path: str | os.PathLike[str]) -> None:
     tensors: Tensors = {}
     for key, parameter in _parameters(trainer).items():
         tensors[key] = parameter.detach().numpy()
-        for moment in _MOMENTS if parameter.requires_grad else ():
+        for moment in trainer.moments if parameter.requires_grad else ():
             tensors[f"{key}.{moment}"] = trainer.optimiser.state[parameter][moment].numpy()
     config = {"epoch": trainer.epoch, "updates": trainer.epoch * trainer.updates}
     write_tensors(path, tensors, form=_FORM, version=_VERSION, config=config)
@@ -53,14 +52,14 @@ def restore_checkpoint(trainer: Trainer, path: str | os.PathLike[str]) -> None:
         raise FileError(path, f"has {updates!r} updates; expected {epoch * trainer.updates}")
     values: dict[str, torch.Tensor] = {}
     for key, parameter in _parameters(trainer).items():
-        for name in (key, *(f"{key}.{moment}" for moment in _MOMENTS if parameter.requires_grad)):
+        for name in (key, *(f"{key}.{moment}" for moment in trainer.moments if parameter.requires_grad)):
             found = take_tensor(path, tensors, name, shape=tuple(parameter.shape), dtype=np.float32)
             values[name] = torch.from_numpy(found)
     no_more(path, tensors)
     with torch.no_grad():
         for key, parameter in _parameters(trainer).items():
             parameter.copy_(values[key])
-            if parameter.requires_grad:
-                state = {moment: values[f"{key}.{moment}"] for moment in _MOMENTS}
+            if parameter.requires_grad and trainer.moments:
+                state = {moment: values[f"{key}.{moment}"] for moment in trainer.moments}
                 trainer.optimiser.state[parameter] = {"step": torch.tensor(float(updates)), **state}
     trainer.epoch = epoch

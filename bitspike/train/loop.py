@@ -18,6 +18,7 @@ from bitspike.train.dataset import LevelSamples, Samples
 from bitspike.train.encode import Stream, permutation, words
 from bitspike.train.model import SpikingNetwork
 from bitspike.train.recipe import Recipe
+from bitspike.train.rules import build_updater
 
 Metrics = dict[str, float | int]
 
@@ -28,7 +29,8 @@ class Trainer:
     Attributes:
         recipe: what decides everything.
         model: the network; its natural parameters are not yet multiplied by the sharpness.
-        optimiser: Adam, its state part of a checkpoint.
+        optimiser: Adam, or that of the recipe's rule; its state is part of a checkpoint.
+        moments: names of what the optimiser keeps of each parameter.
         epoch: epochs done.
     """
 
@@ -36,12 +38,16 @@ class Trainer:
         self.recipe = recipe
         self.model = build_network(recipe)
         self._estimator = build_estimator(recipe.estimator)
-        self.optimiser = torch.optim.Adam(
+        self.optimiser: torch.optim.Optimizer = torch.optim.Adam(
             [
                 {"params": list(self.model.posteriors().values())},
                 {"params": [bias for bias in self.model.biases() if bias.requires_grad]},
             ]
         )
+        self.moments: tuple[str, ...] = ("exp_avg", "exp_avg_sq")
+        self._rule = build_updater(recipe, self.model, self._estimator)
+        if self._rule is not None:
+            self.optimiser, self.moments = self._rule.optimiser, tuple(self._rule.moments)
         self.epoch = 0
         self._samples = load_samples(recipe.data.name, "train", recipe.data.encoding)
         self._validation = recipe.data.load("validation")
@@ -108,6 +114,8 @@ class Trainer:
         order = permutation(len(self._samples), seed=seed, stream=Stream.ORDER + epoch)
         for start in range(0, len(order), self.recipe.training.batch):
             batch = self._moved(self._samples.take(order[start : start + self.recipe.training.batch]), epoch)
+            if self._rule is not None:
+                self._rule.see(batch, seed=seed, stream=Stream.SPIKES + epoch)
             spikes = batch.encode(steps=self.recipe.data.steps, seed=seed, stream=Stream.SPIKES + epoch)
             yield time_first(spikes), torch.from_numpy(batch.labels.copy())
 
@@ -127,6 +135,9 @@ class Trainer:
     def _update(
         self, spikes: Tensor, labels: Tensor, generator: torch.Generator, sharpness: float
     ) -> tuple[Tensor, float]:
+        if self._rule is not None:
+            with flushed_denormals():
+                return self._rule.update(spikes, labels, generator, sharpness)
         estimator = self.recipe.estimator
         with flushed_denormals():
             logits, auxiliary = self.model.noisy(

@@ -17,6 +17,7 @@ from bitspike.train.data import KNOWN, data_set, family, load_data
 from bitspike.train.encode import SEED_LIMIT
 from bitspike.train.encoders import CHANGE, DURATION, ENCODER, THRESHOLD, WINDOW, Encoding
 from bitspike.train.network_recipe import NetworkRecipe
+from bitspike.train.rule_recipe import DistilRecipe, RuleRecipe, check_rule
 from bitspike.train.schema import (
     Checked,
     Rule,
@@ -189,6 +190,8 @@ class Recipe(Checked):
         network: populations and read-out.
         estimator: how gradients pass the spikes.
         training: the optimisation.
+        rule: how weights and loss become updates.
+        distil: who else than the labels teaches.
     """
 
     name: str = ruled(name())
@@ -199,6 +202,8 @@ class Recipe(Checked):
         default=EstimatorRecipe(), metadata={"rule": instance(EstimatorRecipe)}
     )
     training: TrainingRecipe = dataclasses.field(metadata={"rule": instance(TrainingRecipe)})
+    rule: RuleRecipe = dataclasses.field(default=RuleRecipe(), metadata={"rule": instance(RuleRecipe)})
+    distil: DistilRecipe = dataclasses.field(default=DistilRecipe(), metadata={"rule": instance(DistilRecipe)})
 
     def __post_init__(self) -> None:
         super().__post_init__()
@@ -213,6 +218,14 @@ class Recipe(Checked):
             )
         if not place:
             self.network_shapes()
+        check_rule(
+            self.rule,
+            self.distil,
+            self.network,
+            steps=self.data.steps,
+            sharpness=self.training.sharpness,
+            estimator_is_default=self.estimator == EstimatorRecipe(floor=self.estimator.floor),
+        )
 
     def network_shapes(self) -> tuple[tuple[int, ...], ...]:
         """Return the shapes of the input and of each population.

@@ -61,6 +61,10 @@ class ConvLayer(Layer):
         mean, variance = means_and_variances(self.natural, sharpness)
         return self._convolved(spikes, mean), self._convolved(spikes.detach().square(), variance)
 
+    def weighted(self, spikes: Tensor, weights: Mapping[str, Tensor]) -> Tensor:
+        """Return the summed input of given kernels."""
+        return self._convolved(spikes, weights[self.name])
+
     def summed(self, spikes: Tensor, bits: Mapping[str, Bits]) -> Tensor:
         """Return the exact summed input.
 

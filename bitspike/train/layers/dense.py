@@ -6,6 +6,7 @@ from typing import ClassVar
 import numpy as np
 import torch
 from torch import Tensor, nn
+from torch.nn import functional
 
 from bitspike.train.layers.base import Layer
 from bitspike.train.posterior import Bits, local_moments
@@ -37,6 +38,10 @@ class DenseLayer(Layer):
     def moments(self, spikes: Tensor, sharpness: float) -> tuple[Tensor, Tensor]:
         """Return mean and variance of the summed input for spikes of shape (..., inputs)."""
         return local_moments(spikes, self.natural, sharpness)
+
+    def weighted(self, spikes: Tensor, weights: Mapping[str, Tensor]) -> Tensor:
+        """Return the summed input of given weights."""
+        return functional.linear(spikes, weights[self.name])
 
     def summed(self, spikes: Tensor, bits: Mapping[str, Bits]) -> Tensor:
         """Return the exact summed input; float32 holds sums of at most 2**24 terms of -1, 0 and 1 exactly."""

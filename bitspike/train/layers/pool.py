@@ -56,6 +56,10 @@ class PoolLayer(Layer):
         sums = self._pooled(spikes)
         return sums, torch.zeros_like(sums)
 
+    def weighted(self, spikes: Tensor, weights: Mapping[str, Tensor]) -> Tensor:  # noqa: ARG002
+        """Return the sums: there are no weights to give."""
+        return self._pooled(spikes)
+
     def summed(self, spikes: Tensor, bits: Mapping[str, Bits]) -> Tensor:  # noqa: ARG002
         """Return the sums; float32 holds them exactly."""
         return self._pooled(spikes).long()
