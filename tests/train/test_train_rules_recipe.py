@@ -1,10 +1,14 @@
 """The tables [rule] and [distil]: what they accept, what goes together, and in which words the rest is refused."""
 
+from pathlib import Path
+
 import pytest
 
 from bitspike.errors import UsageError
-from bitspike.train.recipe import parse_recipe
+from bitspike.train.recipe import load_recipe, parse_recipe
 from bitspike.train.rule_recipe import DistilRecipe, RuleRecipe
+
+EXAMPLES = Path(__file__).parents[2] / "examples"
 
 TEXT = """
 name = "small"
@@ -115,3 +119,17 @@ def test_what_does_not_go_together_is_refused(text, message):
 def test_the_floor_of_the_noisy_pass_may_be_set():
     text = TEXT.replace("[estimator]", "[estimator]\nfloor = 2") + "[rule]\nname = 'bisnn-st'"
     assert parse_recipe(text, source="x").estimator.floor == 2
+
+
+@pytest.mark.parametrize(
+    ("name", "rule", "loss", "teacher"),
+    [
+        ("digits_bisnn", "bisnn-bayes", "global", "none"),
+        ("digits_bisnn_local", "bisnn-st", "local", "none"),
+        ("digits_t2", "adam", "global", "self"),
+    ],
+)
+def test_the_examples_read(name, rule, loss, teacher):
+    recipe = load_recipe(EXAMPLES / f"{name}.toml")
+    assert (recipe.name, recipe.rule.name, recipe.rule.loss, recipe.distil.teacher) == (name, rule, loss, teacher)
+    assert parse_recipe(recipe.to_toml(), source="x") == recipe
