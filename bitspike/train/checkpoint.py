@@ -2,7 +2,7 @@
 
 Format ``bitspike-checkpoint``, version 2. Tensors, all float32: ``NAME.bias`` of each layer that has one, what its
 posteriors are made of, named as in a model file, and for each trained parameter P the state of Adam, ``P.exp_avg`` and
-``P.exp_avg_sq``; where the recipe keeps the best epoch and an earlier one was the best, its parameters as ``best.P``.
+``P.exp_avg_sq``, which rules of plain steps do not have; where the recipe keeps the best epoch and an earlier one was the best, its parameters as ``best.P``.
 The configuration holds ``epoch``, the epochs done; ``updates``, the updates done; ``processes``, how many trained, and
 ``device``, on what kind; ``best_epoch``, the best epoch so far, 0 for none; and ``best_accuracy``, its accuracy on the
 validation part, 0 to 1.
@@ -21,7 +21,6 @@ from bitspike.train.tensorfile import Tensors, no_more, read_tensors, take_tenso
 
 CHECKPOINT_FILE = "checkpoint.safetensors"
 _FORM, _VERSION = "bitspike-checkpoint", 2
-_MOMENTS = ("exp_avg", "exp_avg_sq")
 
 
 def _parameters(trainer: Trainer) -> dict[str, torch.nn.Parameter]:
@@ -45,7 +44,7 @@ def save_checkpoint(trainer: Trainer, path: str | os.PathLike[str]) -> None:
     tensors: Tensors = {}
     for key, parameter in _parameters(trainer).items():
         tensors[key] = parameter.detach().cpu().numpy()
-        for moment in _MOMENTS if parameter.requires_grad else ():
+        for moment in trainer.moments if parameter.requires_grad else ():
             tensors[f"{key}.{moment}"] = trainer.optimiser.state[parameter][moment].cpu().numpy()
     best = trainer.best
     if best is not None and best.state and best.epoch < trainer.epoch:
@@ -72,7 +71,7 @@ def restore_checkpoint(trainer: Trainer, path: str | os.PathLike[str]) -> None:
     _check_config(trainer, config, path)
     values: dict[str, Tensor] = {}
     for key, parameter in _parameters(trainer).items():
-        for name in (key, *(f"{key}.{moment}" for moment in _MOMENTS if parameter.requires_grad)):
+        for name in (key, *(f"{key}.{moment}" for moment in trainer.moments if parameter.requires_grad)):
             found = take_tensor(path, tensors, name, shape=tuple(parameter.shape), dtype=np.float32)
             values[name] = torch.from_numpy(found).to(parameter.device)
     best = _best(trainer, config, tensors, values, path)
@@ -80,8 +79,8 @@ def restore_checkpoint(trainer: Trainer, path: str | os.PathLike[str]) -> None:
     with torch.no_grad():
         for key, parameter in _parameters(trainer).items():
             parameter.copy_(values[key])
-            if parameter.requires_grad:
-                state = {moment: values[f"{key}.{moment}"] for moment in _MOMENTS}
+            if parameter.requires_grad and trainer.moments:
+                state = {moment: values[f"{key}.{moment}"] for moment in trainer.moments}
                 trainer.optimiser.state[parameter] = {"step": torch.tensor(float(config["updates"])), **state}
     trainer.epoch = config["epoch"]
     trainer.best = best

@@ -136,6 +136,27 @@ class _Population(torch.autograd.Function):
         return to_u, to_variance, to_v.sum((0, 1)), None, None, None, None
 
 
+class _WithinSteps(_Population):
+    """The same time loop, whose gradients stay within a step: what a step finds of u, v, V and C counts as given.
+
+    With e[t] for what the membrane kept, b[t] = 1[a[t] + e[t] + bias + s[t] * eps[t] > vth] is then one pass of a
+    network of binary activations with the noise e[t] (the self-ensemble view of arXiv 2508.12609).
+    """
+
+    @staticmethod
+    def backward(ctx: Any, to_bits: Tensor | None, to_ratio: Tensor | None) -> tuple[Tensor | None, ...]:
+        bits, _, _, _ = ctx.saved_tensors
+        to_v, to_variance = torch.zeros_like(bits), torch.zeros_like(bits)
+        for step, jacobian, per_variance, from_ratio, ratio_variance in _factors(ctx, to_ratio):
+            if to_bits is not None:
+                torch.mul(to_bits[step], jacobian, out=to_v[step])
+                torch.mul(to_v[step], per_variance, out=to_variance[step])
+            if from_ratio is not None and ratio_variance is not None:
+                to_v[step] += from_ratio
+                to_variance[step] += ratio_variance
+        return to_v, to_variance, to_v.sum((0, 1)), None, None, None, None
+
+
 def _factors(ctx: Any, to_ratio: Tensor | None) -> Iterator[tuple[int, Tensor, Tensor, Tensor | None, Tensor | None]]:
     """Yield what does not depend on later steps, last step first, a few steps at a time so that it stays in the cache.
 
@@ -158,7 +179,15 @@ def _factors(ctx: Any, to_ratio: Tensor | None) -> Iterator[tuple[int, Tensor, T
 
 
 def noisy_population(
-    mean: Tensor, variance: Tensor, bias: Tensor, noise: Tensor, *, neuron: Neuron, estimator: Estimator, floor: float
+    mean: Tensor,
+    variance: Tensor,
+    bias: Tensor,
+    noise: Tensor,
+    *,
+    neuron: Neuron,
+    estimator: Estimator,
+    floor: float,
+    through_time: bool = True,
 ) -> tuple[Tensor, Tensor]:
     """Run a population with posterior noise.
 
@@ -170,11 +199,13 @@ def noisy_population(
         neuron: decays, threshold and reset.
         estimator: how gradients pass a bit.
         floor: standard deviation of the membrane's own noise, in weights, above 0.
+        through_time: whether gradients also go to the inputs of the steps before.
 
     Returns:
         Bits b and ratios v / s before reset, the shape of `mean`; both carry gradients.
     """
-    result = _Population.apply(mean, variance, bias, noise, neuron, estimator, floor)  # type: ignore[no-untyped-call]
+    loop = _Population if through_time else _WithinSteps
+    result = loop.apply(mean, variance, bias, noise, neuron, estimator, floor)  # type: ignore[no-untyped-call]
     return cast(tuple[Tensor, Tensor], result)
 
 

@@ -23,6 +23,8 @@ from bitspike.train.encode import Stream, permutation, words
 from bitspike.train.model import SpikingNetwork
 from bitspike.train.processes import Processes, Share, fingerprint
 from bitspike.train.recipe import Recipe
+from bitspike.train.rule_recipe import DistilRecipe, RuleRecipe
+from bitspike.train.rules import build_updater
 
 Metrics = dict[str, float | int]
 _ALONE = Processes()
@@ -49,7 +51,8 @@ class Trainer:
     Attributes:
         recipe: what decides everything.
         model: the network; its natural parameters are not yet multiplied by the sharpness.
-        optimiser: Adam, its state part of a checkpoint.
+        optimiser: Adam, or that of the recipe's rule; its state is part of a checkpoint.
+        moments: names of what the optimiser keeps of each parameter.
         epoch: epochs done.
         best: the best epoch on the validation part so far; None before the first evaluation.
         processes: this process, and those that it trains with.
@@ -61,11 +64,13 @@ class Trainer:
                 f"training.batch: found {recipe.training.batch}; "
                 f"expected at least {processes.count}, a sample for each process"
             )
+        if processes.count > 1 and (recipe.rule != RuleRecipe() or recipe.distil != DistilRecipe()):
+            raise UsageError("devices: found several processes; expected one with [rule] or [distil]")
         self.recipe = recipe
         self.processes = processes
         self.model = build_network(recipe).to(processes.device)
         self._estimator = build_estimator(recipe.estimator)
-        self.optimiser = torch.optim.Adam(
+        self.optimiser: torch.optim.Optimizer = torch.optim.Adam(
             [
                 {"params": self.model.locations()},
                 {"params": [bias for bias in self.model.biases() if bias.requires_grad]},
@@ -73,6 +78,10 @@ class Trainer:
             ],
             fused=True,
         )
+        self.moments: tuple[str, ...] = ("exp_avg", "exp_avg_sq")
+        self._rule = build_updater(recipe, self.model, self._estimator)
+        if self._rule is not None:
+            self.optimiser, self.moments = self._rule.optimiser, tuple(self._rule.moments)
         self.epoch = 0
         self.best: Best | None = None
         self._samples = load_samples(recipe.data.name, "train", recipe.data.encoding)
@@ -197,6 +206,8 @@ class Trainer:
             rows = order[start : start + self.recipe.training.batch]
             share = self.processes.share(len(rows))
             batch = self._moved(self._samples.take(rows[share.start : share.stop]), epoch)
+            if self._rule is not None:
+                self._rule.see(batch, seed=seed, stream=Stream.SPIKES + epoch)
             spikes = batch.encode(steps=self.recipe.data.steps, seed=seed, stream=Stream.SPIKES + epoch)
             yield time_first(spikes).to(device), torch.from_numpy(batch.labels.copy()).to(device), share
 
@@ -216,6 +227,9 @@ class Trainer:
     def _update(
         self, spikes: Tensor, labels: Tensor, generator: torch.Generator, sharpness: float, share: Share
     ) -> tuple[Tensor, float]:
+        if self._rule is not None:
+            with flushed_denormals():
+                return self._rule.update(spikes, labels, generator, sharpness)
         estimator = self.recipe.estimator
         with flushed_denormals(), products(self.recipe.training.precision):
             logits, auxiliary = self.model.noisy(

@@ -18,6 +18,7 @@ from bitspike.train.encode import SEED_LIMIT
 from bitspike.train.encoders import CHANGE, DURATION, ENCODER, THRESHOLD, WINDOW, Encoding
 from bitspike.train.network_recipe import NetworkRecipe
 from bitspike.train.posterior_recipe import PosteriorRecipe
+from bitspike.train.rule_recipe import DistilRecipe, RuleRecipe, check_rule
 from bitspike.train.schema import (
     Checked,
     Rule,
@@ -210,6 +211,8 @@ class Recipe(Checked):
         estimator: how gradients pass the spikes.
         posterior: what the weights are.
         training: the optimisation.
+        rule: how weights and loss become updates.
+        distil: who else than the labels teaches.
     """
 
     name: str = ruled(name())
@@ -223,6 +226,8 @@ class Recipe(Checked):
         default=PosteriorRecipe(), metadata={"rule": instance(PosteriorRecipe)}
     )
     training: TrainingRecipe = dataclasses.field(metadata={"rule": instance(TrainingRecipe)})
+    rule: RuleRecipe = dataclasses.field(default=RuleRecipe(), metadata={"rule": instance(RuleRecipe)})
+    distil: DistilRecipe = dataclasses.field(default=DistilRecipe(), metadata={"rule": instance(DistilRecipe)})
 
     def __post_init__(self) -> None:
         super().__post_init__()
@@ -240,6 +245,16 @@ class Recipe(Checked):
             )
         if not place:
             self.network_shapes()
+        check_rule(
+            self.rule,
+            self.distil,
+            self.network,
+            steps=self.data.steps,
+            sharpness=self.training.sharpness,
+            family=self.posterior.family,
+            kl=self.posterior.kl,
+            estimator_is_default=self.estimator == EstimatorRecipe(floor=self.estimator.floor),
+        )
 
     def network_shapes(self) -> tuple[tuple[int, ...], ...]:
         """Return the shapes of the input and of each population.

@@ -119,6 +119,18 @@ class Layer(nn.Module, ABC):
         """
 
     @abstractmethod
+    def weighted(self, spikes: Tensor, weights: Mapping[str, Tensor]) -> Tensor:
+        """Return the summed input of given weights, with gradients to them and to the spikes.
+
+        Args:
+            spikes: float, shape (steps, samples, inputs).
+            weights: float, in the shapes and under the names of :meth:`posteriors`; recurrent ones are not read.
+
+        Returns:
+            Shape (steps, samples, neurons), in weights.
+        """
+
+    @abstractmethod
     def summed(self, spikes: Tensor, bits: Mapping[str, Bits]) -> Tensor:
         """Return the exact summed input from the population before, int64, shapes as in :meth:`moments`."""
 

@@ -86,6 +86,10 @@ class ConvLayer(Layer):
         found = conv_moments(images, kernels, self.shape[0], stride=window.stride, padding=window.padding)
         return found.reshape(*spikes.shape[:-1], -1)
 
+    def weighted(self, spikes: Tensor, weights: Mapping[str, Tensor]) -> Tensor:
+        """Return the summed input of given kernels."""
+        return self._convolved(spikes, weights[self.name])
+
     def summed(self, spikes: Tensor, bits: Mapping[str, Bits]) -> Tensor:
         """Return the exact summed input.
 

@@ -62,6 +62,10 @@ class DenseLayer(Layer):
         weights = stacked(*self.posterior.means_and_variances(sharpness), spikes.dtype)
         return dense_moments(spikes, weights, self.neurons)
 
+    def weighted(self, spikes: Tensor, weights: Mapping[str, Tensor]) -> Tensor:
+        """Return the summed input of given weights."""
+        return functional.linear(spikes, weights[self.name])
+
     def summed(self, spikes: Tensor, bits: Mapping[str, Bits]) -> Tensor:
         """Return the exact summed input; float32 holds whole numbers up to 2**24 exactly, float64 up to 2**53."""
         matrix = bits[self.name]

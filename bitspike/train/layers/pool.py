@@ -60,6 +60,10 @@ class PoolLayer(Layer):
         """Return the sums alone."""
         return self._pooled(spikes)
 
+    def weighted(self, spikes: Tensor, weights: Mapping[str, Tensor]) -> Tensor:  # noqa: ARG002
+        """Return the sums: there are no weights to give."""
+        return self._pooled(spikes)
+
     def summed(self, spikes: Tensor, bits: Mapping[str, Bits]) -> Tensor:  # noqa: ARG002
         """Return the sums; float32 holds those below 2**24 exactly, and a sum of 2**15 is refused."""
         return self._pooled(spikes).long()

@@ -1,0 +1,150 @@
+"""The training rule's part of a recipe, ``[rule]`` and ``[distil]``. This module does not import torch.
+
+What the rules are is told in :mod:`bitspike.train.rules`.
+"""
+
+import dataclasses
+from typing import Literal
+
+from bitspike.errors import UsageError
+from bitspike.train.network_recipe import NetworkRecipe, RecurrentRecipe
+from bitspike.train.schema import Checked, Rule, choice, either, real, ruled, whole
+
+BISNN = ("bisnn-st", "bisnn-bayes", "bisnn-bayes-bits")
+_BAYES = BISNN[1:]
+_NAMES = ("adam", *BISNN)
+
+_USERS = {
+    "loss": BISNN,
+    "boxcar": BISNN,
+    "draw": _BAYES,
+    "rho": _BAYES,
+    "prior": _BAYES,
+    "tau": ("bisnn-bayes",),
+    "alpha": ("bisnn-bayes-bits",),
+}
+"""The names of the rules that use a key; the others are used by all."""
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class RuleRecipe(Checked):
+    """How weights and loss become updates. A key that the rule does not use is refused unless it has its default.
+
+    Attributes:
+        name: ``adam`` takes Adam steps in the natural parameters, through the estimator; the others are those of Jang,
+            Skatchkovsky, Simeone (arXiv 2012.08300), plain steps with a boxcar for the derivative of a spike:
+            ``bisnn-st`` runs the signs and gives their gradient to the real weights, ``bisnn-bayes`` takes
+            natural-gradient steps with relaxed weights in the forward pass, ``bisnn-bayes-bits`` with drawn bits.
+        temporal: ``through`` back-propagates through time; ``detached`` keeps gradients of a population within a step.
+        loss: ``global`` is the cross-entropy of the read-out; ``local`` gives each trained layer its own, through a
+            fixed random read-out in every step.
+        boxcar: width of the boxcar in sqrt(fan-in) weights; 1 is the paper's.
+        draw: weights are drawn once a ``window`` of a batch, or anew in every ``step``, as in the paper.
+        update: with ``local``, one update a ``window``, or one in every ``step``, as in the paper.
+        burn_in: with ``local``, steps at the start that have no loss.
+        rho: temperature of the posterior: weight of KL(q || p) beside the mean cross-entropy, in nats.
+        prior: probability of +1 before training.
+        tau: temperature of the relaxed weights.
+        alpha: of importance-weighted straight-through over the weights: ``p`` is plain, 0.5 has the least bias.
+    """
+
+    name: Literal["adam", "bisnn-st", "bisnn-bayes", "bisnn-bayes-bits"] = ruled(choice(*_NAMES), "adam")
+    temporal: Literal["through", "detached"] = ruled(choice("through", "detached"), "through")
+    loss: Literal["global", "local"] = ruled(choice("global", "local"), "global")
+    boxcar: float = ruled(real(0, 1e3, above=True), 1.0)
+    draw: Literal["window", "step"] = ruled(choice("window", "step"), "window")
+    update: Literal["window", "step"] = ruled(choice("window", "step"), "window")
+    burn_in: int = ruled(whole(0, 4095), 0)
+    rho: float = ruled(real(0, 1e3), 1e-4)
+    prior: float = ruled(real(1e-6, 1 - 1e-6), 0.5)
+    tau: float = ruled(real(0.01, 100), 1.0)
+    alpha: float | Literal["p"] = ruled(either(choice("p"), real(0, 1)), "p")
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        for key, names in _USERS.items():
+            if self.name not in names:
+                self._expect_default(key, f"with name {self.name}; expected name {' or '.join(names)}")
+        for key in ("update", "burn_in") if self.loss == "global" else ("temporal",):
+            other = "local" if self.loss == "global" else "global"
+            self._expect_default(key, f"with loss {self.loss}; expected loss {other}")
+
+    def _expect_default(self, key: str, message: str) -> None:
+        found = getattr(self, key)
+        if found != getattr(type(self), key):
+            raise UsageError(f"{key}: found {found!r} {message}")
+
+
+def _names_teacher(value: object) -> bool:
+    """Whether `value` is a word or a path with nothing that would have to be escaped in a recipe."""
+    return isinstance(value, str) and value != "" and value.isprintable() and '"' not in value and "\\" not in value
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class DistilRecipe(Checked):
+    """Who else than the labels teaches.
+
+    Attributes:
+        teacher: ``none``; ``self``, the mean over the steps, which teaches each step; or the path of a finished run's
+            folder, relative to the working directory, whose most probable bits teach the mean over the steps. Write
+            ``./self`` for a folder of that name.
+        weight: g, the teacher's share of the loss; the labels have 1 - g.
+        temperature: both sides' logits are divided by it, and the teacher's part is multiplied by its square.
+    """
+
+    teacher: str = ruled(Rule("none, self, or the path of a run folder", _names_teacher), "none")
+    weight: float = ruled(real(0, 1), 0.5)
+    temperature: float = ruled(real(0, 1e3, above=True), 2.0)
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        for key in ("weight", "temperature") if self.teacher == "none" else ():
+            found = getattr(self, key)
+            if found != getattr(type(self), key):
+                raise UsageError(f"{key}: found {found!r} with teacher none; expected self or the path of a run folder")
+
+
+def check_rule(
+    rule: RuleRecipe,
+    distil: DistilRecipe,
+    network: NetworkRecipe,
+    *,
+    steps: int,
+    sharpness: float,
+    family: str,
+    kl: float,
+    estimator_is_default: bool,
+) -> None:
+    """Raise UsageError, which starts with the key, where a rule does not go together with the rest of a recipe.
+
+    Args:
+        rule: the rule.
+        distil: the teacher.
+        network: the network.
+        steps: algorithmic time steps of a sample.
+        sharpness: of the training, in the last epoch.
+        family: of the posterior.
+        kl: factor on its divergence.
+        estimator_is_default: whether the estimator is the default one, its floor apart.
+    """
+    recurrent = any(isinstance(layer, RecurrentRecipe) for layer in network.layers)
+    if rule.name in BISNN:
+        if sharpness != 1:
+            raise UsageError(f"training.sharpness: found {sharpness!r}; expected 1 with rule.name {rule.name}")
+        if not estimator_is_default:
+            raise UsageError(f"estimator: found settings with rule.name {rule.name}; expected none but floor")
+        if family != "bernoulli":
+            raise UsageError(f"posterior.family: found {family!r}; expected 'bernoulli' with rule.name {rule.name}")
+    graded = any(layer.spike == "graded" for layer in network.layers)
+    if graded and (rule.name in BISNN or rule.temporal == "detached"):
+        raise UsageError("rule: found graded spikes; expected name adam and temporal through with them")
+    if kl != 0 and (rule != RuleRecipe() or distil != DistilRecipe()):
+        raise UsageError(f"posterior.kl: found {kl!r}; expected 0 with [rule] or [distil]")
+    if recurrent and (rule.name in BISNN or rule.temporal == "detached"):
+        raise UsageError("rule: found a recurrent layer; expected name adam and temporal through with it")
+    if rule.loss == "local" and distil.teacher != "none":
+        raise UsageError(f"distil.teacher: found {distil.teacher!r} with rule.loss local; expected loss global")
+    if rule.burn_in >= steps:
+        raise UsageError(f"rule.burn_in: found {rule.burn_in}; expected less than the {steps} steps of a sample")
+    if distil.teacher == "self" and network.readout == "membrane_last":
+        raise UsageError("distil.teacher: found 'self' with membrane_last; expected a read-out that sums over steps")
