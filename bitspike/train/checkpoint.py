@@ -2,7 +2,8 @@
 
 Format ``bitspike-checkpoint``, version 2. Tensors, all float32: ``NAME.bias`` of each layer that has one, what its
 posteriors are made of, named as in a model file, and for each trained parameter P the state of Adam, ``P.exp_avg`` and
-``P.exp_avg_sq``, which rules of plain steps do not have; where the recipe keeps the best epoch and an earlier one was the best, its parameters as ``best.P``.
+``P.exp_avg_sq``, which rules of plain steps do not have; where the recipe keeps the best epoch and an earlier one was
+the best, its parameters as ``best.P``.
 The configuration holds ``epoch``, the epochs done; ``updates``, the updates done; ``processes``, how many trained, and
 ``device``, on what kind; ``best_epoch``, the best epoch so far, 0 for none; and ``best_accuracy``, its accuracy on the
 validation part, 0 to 1.

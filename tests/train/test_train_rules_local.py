@@ -49,7 +49,7 @@ def made(rule='name = "bisnn-st"', readout="membrane_sum", spread=0.0):
     recipe = parse_recipe(text, source="x")
     model = build_network(recipe)
     with torch.no_grad():
-        for natural in model.posteriors().values():
+        for natural in model.locations():
             natural.add_(torch.sign(natural), alpha=spread)
     return recipe, model
 
