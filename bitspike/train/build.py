@@ -11,6 +11,7 @@ from bitspike.train.noise import Gaussian, Logistic, Silent
 from bitspike.train.recipe import EstimatorRecipe, Recipe
 from bitspike.train.registers import Neuron
 from bitspike.train.surrogates import Surrogate
+from bitspike.train.wiring import INPUT, widest
 
 
 def build_network(recipe: Recipe) -> SpikingNetwork:
@@ -19,12 +20,15 @@ def build_network(recipe: Recipe) -> SpikingNetwork:
     layers: list[Layer] = []
     recipe.data.inputs(network.classes)
     shapes = recipe.network_shapes()
-    for number, layer in enumerate(network.layers, 1):
-        name = "output" if number == len(network.layers) else f"hidden{number}"
+    names, wires = network.names, network.wires()
+    known = dict(zip((INPUT, *names), shapes, strict=True))
+    for layer, name, wired in zip(network.layers, names, wires, strict=True):
         neuron = Neuron(du=layer.du, dv=layer.dv, vth=layer.vth, reset=layer.reset, bias_exponent=network.bias_exponent)
-        layers.append(_layer(layer, name=name, before=shapes[number - 1], after=shapes[number], neuron=neuron))
+        before = widest(known, wired.sources)
+        layers.append(_layer(layer, name=name, before=before, after=known[name], neuron=neuron))
+    temperature = float(network.temperature)
     model = SpikingNetwork(
-        layers, steps=recipe.data.steps, readout=network.readout, temperature=float(network.temperature)
+        layers, steps=recipe.data.steps, readout=network.readout, temperature=temperature, wires=wires
     )
     model.initialise(recipe.seed, spread=recipe.training.spread)
     for bias in model.biases():
@@ -37,7 +41,8 @@ def _layer(recipe: LayerRecipe, *, name: str, before: tuple[int, ...], after: tu
     if isinstance(recipe, ConvRecipe):
         return ConvLayer(name=name, source_shape=space(before), channels=after[0], window=recipe.window, neuron=neuron)
     if isinstance(recipe, PoolRecipe):
-        return PoolLayer(name=name, source_shape=space(before), window=recipe.window, neuron=neuron)
+        source = space(before)
+        return PoolLayer(name=name, source_shape=source, window=recipe.window, neuron=neuron, exact=recipe.exact)
     kind = RecurrentLayer if isinstance(recipe, RecurrentRecipe) else DenseLayer
     return kind(name=name, source_shape=before, inputs=math.prod(before), neurons=after[0], neuron=neuron)
 

@@ -4,8 +4,8 @@ It runs in two ways: with posterior noise and gradients (`noisy`), and with coll
 integer for integer (`record`, `predict`). All layers are evaluated in the same step.
 """
 
-from collections.abc import Mapping, Sequence
-from typing import Literal
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Literal, cast
 
 import numpy as np
 import numpy.typing as npt
@@ -16,21 +16,25 @@ from bitspike.errors import UsageError
 from bitspike.train.dynamics import impulse_response, membrane
 from bitspike.train.encode import Stream, uniform, words
 from bitspike.train.estimators import Estimator
+from bitspike.train.flow import ExactFlow, NoisyFlow
 from bitspike.train.layers import DenseLayer, Layer
 from bitspike.train.noise import Silent
 from bitspike.train.posterior import Bits, checked_bits, map_bits, sample_bits
 from bitspike.train.registers import UNITS
+from bitspike.train.wiring import INPUT, Wires, chain
 
 Readout = Literal["spike_count", "membrane_sum", "membrane_last"]
 State = tuple[npt.NDArray[np.uint8], npt.NDArray[np.int32], npt.NDArray[np.int32]]
 
 _CHUNK = 256
+_MOST_AT_ONCE = 1 << 25
+"""Numbers of the largest population over all steps that are evaluated at once; no result depends on it."""
 _RECURRENT = 1 << 32
 """Added to a layer's number for the random words of its recurrent weights."""
 
 
 class SpikingNetwork(nn.Module):
-    """Layers, one after the other, and a read-out of the last.
+    """Layers that each read earlier ones, and a read-out of the last.
 
     Attributes:
         steps: algorithmic time steps of a sample in training.
@@ -38,15 +42,25 @@ class SpikingNetwork(nn.Module):
         input_size: neurons of the input.
         input_name: name of the input population.
         layers: the populations, first to last.
+        wires: what each layer reads; the one before by default.
         readout: ``spike_count``, ``membrane_sum`` or ``membrane_last`` of the last population.
         temperature: weights of integer read-out in one unit of logit.
     """
 
-    input_name = "input"
+    input_name = INPUT
 
-    def __init__(self, layers: Sequence[Layer], *, steps: int, readout: Readout, temperature: float) -> None:
+    def __init__(
+        self,
+        layers: Sequence[Layer],
+        *,
+        steps: int,
+        readout: Readout,
+        temperature: float,
+        wires: Sequence[Wires] | None = None,
+    ) -> None:
         super().__init__()
         check_read_out([layer.kind for layer in layers], readout)
+        self.wires = chain([layer.name for layer in layers]) if wires is None else tuple(wires)
         self.steps = steps
         self.readout: Readout = readout
         self.temperature = temperature
@@ -116,20 +130,23 @@ class SpikingNetwork(nn.Module):
         """
         auxiliary = torch.zeros(())
         spiking = self.populations if self.readout == "spike_count" else self.populations[:-1]
+        flow = NoisyFlow(self.populations, self.wires, spikes, sharpness)
         for layer in spiking:
             noise = estimator.noise.draw((*spikes.shape[:2], layer.neurons), generator)
-            spikes, ratio = layer.noisy(spikes, noise, estimator=estimator, floor=floor, sharpness=sharpness)
+            mean, variance = flow.moments()
+            bits, ratio = layer.fire(mean, variance, noise, estimator=estimator, floor=floor, sharpness=sharpness)
+            flow.fired(bits)
             auxiliary = auxiliary + ratio.square().sum() / ratio.shape[1]
         if self.readout == "spike_count":
-            return spikes.sum(0) / self.temperature, auxiliary
+            return bits.sum(0) / self.temperature, auxiliary
         source = None if isinstance(estimator.noise, Silent) else generator
-        return self._noisy_membrane(spikes, source, sharpness), auxiliary
+        return self._noisy_membrane(flow, source), auxiliary
 
-    def _noisy_membrane(self, spikes: Tensor, generator: torch.Generator | None, sharpness: float) -> Tensor:
+    def _noisy_membrane(self, flow: NoisyFlow, generator: torch.Generator | None) -> Tensor:
         """Return logits of the last membrane; its noise is that of one weight sample held over all steps, or none."""
         layer = self.populations[-1]
-        response = torch.tensor(impulse_response(layer.neuron, len(spikes)))
-        mean, _ = layer.moments(spikes, sharpness)
+        mean, _ = flow.moments()
+        response = torch.tensor(impulse_response(layer.neuron, len(mean)))
         states = membrane(mean, layer.rounded_bias(), layer.neuron)
         if self.readout == "membrane_sum":
             value, kernel = states.sum(0), response.cumsum(0).flip(0)
@@ -137,7 +154,7 @@ class SpikingNetwork(nn.Module):
             value, kernel = states[-1], response.flip(0)
         if generator is None:
             return value / self.temperature
-        _, variance = layer.moments(torch.einsum("t,tbn->bn", kernel, spikes), sharpness)
+        variance = flow.variance_of(kernel)
         noise = torch.randn(value.shape, generator=generator)
         return (value + torch.sqrt(variance + 1e-12) * noise) / self.temperature
 
@@ -171,8 +188,6 @@ class SpikingNetwork(nn.Module):
             UsageError: input or weights of the wrong shape or with impossible values.
             RangeError: a register that leaves its width.
         """
-        self._check_input(spikes)
-        weights = self._checked(self.map_bits() if bits is None else bits)
         shape = spikes.shape[:2]
         states: dict[str, State] = {
             layer.name: (
@@ -182,15 +197,27 @@ class SpikingNetwork(nn.Module):
             )
             for layer in self.populations
         }
-        for start in range(0, len(spikes), _CHUNK):
-            rows = slice(start, start + _CHUNK)
-            before = torch.from_numpy(np.array(spikes[rows].transpose(1, 0, 2), dtype=np.float32))
-            for layer in self.populations:
-                found = layer.evaluate(before, weights)
-                fired, currents, membranes = states[layer.name]
-                fired[rows], currents[rows], membranes[rows] = (part.numpy().transpose(1, 0, 2) for part in found)
-                before = found[0].float()
+        for rows, name, found in self._run(spikes, bits):
+            fired, currents, membranes = states[name]
+            fired[rows], currents[rows], membranes[rows] = found
         return states
+
+    def _run(
+        self, spikes: npt.NDArray[np.uint8], bits: Mapping[str, Bits] | None
+    ) -> Iterator[tuple[slice, str, State]]:
+        """Yield rows of samples, a layer's name, and its states there as `record` gives them, a few samples at once."""
+        self._check_input(spikes)
+        weights = self._checked(self.map_bits() if bits is None else bits)
+        size = spikes.shape[1] * max(self.input_size, *(layer.neurons for layer in self.populations))
+        chunk = max(1, min(_CHUNK, _MOST_AT_ONCE // size))
+        for start in range(0, max(1, len(spikes)), chunk):
+            rows = slice(start, start + chunk)
+            first = torch.from_numpy(np.array(spikes[rows].transpose(1, 0, 2), dtype=np.float32))
+            flow = ExactFlow(self.populations, self.wires, first, weights)
+            for layer in self.populations:
+                found = layer.settle(flow.summed(), weights)
+                flow.fired(found[0].float())
+                yield rows, layer.name, cast(State, tuple(part.numpy().transpose(1, 0, 2) for part in found))
 
     def predict(
         self, spikes: npt.NDArray[np.uint8], bits: Mapping[str, Bits] | None = None
@@ -199,7 +226,12 @@ class SpikingNetwork(nn.Module):
 
         A membrane is read in register units of 1/64 weight, a spike count in spikes.
         """
-        fired, _, states = self.record(spikes, bits)[self.populations[-1].name]
+        last = self.populations[-1]
+        fired = np.empty((*spikes.shape[:2], last.neurons), dtype=np.uint8)
+        states = np.empty(fired.shape, dtype=np.int32)
+        for rows, name, (bit, _, state) in self._run(spikes, bits):
+            if name == last.name:
+                fired[rows], states[rows] = bit, state
         if self.readout == "spike_count":
             values = fired.sum(axis=1, dtype=np.int64)
         elif self.readout == "membrane_sum":

@@ -9,7 +9,8 @@
 For kind ``conv`` the first is (channels, source channels * kernel * kernel) and the last (channels,); ``pool`` has no
 tensors.
 The configuration (format ``bitspike-model``, version 1) is the schema below: steps, read-out, temperature, and for each
-layer its name, kind, sizes and integer neuron parameters.
+layer its name, kind, sizes and integer neuron parameters; and, where they are not the one before and none, its
+``sources`` and ``shortcuts``.
 """
 
 import dataclasses
@@ -25,10 +26,12 @@ import torch
 from bitspike.errors import FileError, UsageError
 from bitspike.train.layers import ConvLayer, DenseLayer, Layer, PoolLayer, RecurrentLayer
 from bitspike.train.model import SpikingNetwork, check_read_out
+from bitspike.train.network_recipe import at_layer
 from bitspike.train.registers import FORGETS, MANTISSA_RANGE, NEVER, Neuron
-from bitspike.train.schema import Checked, choice, from_table, name, real, ruled, several, whole
+from bitspike.train.schema import Checked, choice, flag, from_table, labels, name, real, ruled, several, whole
 from bitspike.train.tensorfile import Tensors, no_more, read_tensors, take_tensor, write_tensors
 from bitspike.train.windows import CHANNELS, KERNEL, PADDING, STRIDE, Space, Window
+from bitspike.train.wiring import INPUT, Wires, chain, same_shape, widest, wire
 
 MODEL_FILE = "model.safetensors"
 _FORM, _VERSION = "bitspike-model", 1
@@ -46,6 +49,8 @@ class _Layer(Checked, ABC):
     vth: int = ruled(whole(0, NEVER))
     reset: Literal["zero", "subtract"] = ruled(choice("zero", "subtract"))
     bias_exponent: int = ruled(whole(0, 7))
+    sources: tuple[str, ...] = ruled(labels(), ())
+    shortcuts: tuple[str, ...] = ruled(labels(), ())
 
     @property
     def neuron(self) -> Neuron:
@@ -69,7 +74,7 @@ class _Dense(_Layer):
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
-class _Window(_Layer):
+class _Window(_Layer, ABC):
     source_channels: int = ruled(whole(1, CHANNELS))
     source_height: int = ruled(whole(1, _MOST))
     source_width: int = ruled(whole(1, _MOST))
@@ -82,9 +87,14 @@ class _Window(_Layer):
             raise UsageError(f"source: found shape {shape}; expected {before}")
         return shape
 
-    def made(self, before: tuple[int, ...] | None) -> Layer:
-        window = Window(kernel=self.kernel, stride=self.stride)
-        return PoolLayer(name=self.name, source_shape=self.source(before), window=window, neuron=self.neuron)
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class _Pool(_Window):
+    exact: bool = ruled(flag(), False)
+
+    def made(self, before: tuple[int, ...] | None) -> PoolLayer:
+        window, source = Window(kernel=self.kernel, stride=self.stride), self.source(before)
+        return PoolLayer(name=self.name, source_shape=source, window=window, neuron=self.neuron, exact=self.exact)
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -98,7 +108,7 @@ class _Conv(_Window):
         return ConvLayer(name=self.name, source_shape=source, channels=self.channels, window=window, neuron=self.neuron)
 
 
-_KINDS = {"dense": _Dense, "recurrent": _Dense, "conv": _Conv, "pool": _Window}
+_KINDS = {"dense": _Dense, "recurrent": _Dense, "conv": _Conv, "pool": _Pool}
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -121,17 +131,24 @@ class _Model(Checked):
     def made(self) -> SpikingNetwork:
         """Return the network, untrained."""
         layers: list[Layer] = []
+        wires: list[Wires] = []
+        shapes: dict[str, tuple[int, ...]] = {}
         for at, layer in enumerate(self.layers):
-            try:
-                layers.append(layer.made(layers[-1].shape if layers else None))
-            except UsageError as error:
-                raise UsageError(f"layers[{at}].{error}") from None
-        return SpikingNetwork(layers, steps=self.steps, readout=self.readout, temperature=self.temperature)
+            wires.append(at_layer(at, wire, [one.name for one in layers], layer.sources, layer.shortcuts))
+            before = at_layer(at, widest, shapes, wires[at].sources) if layers else None
+            layers.append(at_layer(at, layer.made, before))
+            at_layer(at, same_shape, shapes, wires[at].shortcuts, layers[at].shape)
+            shapes |= {INPUT: layers[0].source_shape, layer.name: layers[at].shape}
+        return SpikingNetwork(layers, steps=self.steps, readout=self.readout, temperature=self.temperature, wires=wires)
 
 
 def save_model(model: SpikingNetwork, path: str | os.PathLike[str]) -> None:
     """Write a trained network, atomically; its biases are written as the integers that they round to."""
-    layers = [_described(layer) for layer in model.populations]
+    plain = chain([layer.name for layer in model.populations])
+    layers = [
+        _described(layer) | _wired(wires, before)
+        for layer, wires, before in zip(model.populations, model.wires, plain, strict=True)
+    ]
     config = {"steps": model.steps, "readout": model.readout, "temperature": model.temperature, "layers": layers}
     tensors: Tensors = {}
     for layer in model.populations:
@@ -177,6 +194,16 @@ def _naturals(layer: Layer) -> list[tuple[str, torch.nn.Parameter]]:
     return [(key, value) for key, value in layer.named_parameters() if key != "bias"]
 
 
+def _wired(wires: Wires, plain: Wires) -> dict[str, list[str]]:
+    """Return what a layer's entry says of what it reads: nothing where that is what a chain has."""
+    found: dict[str, list[str]] = {}
+    if wires.sources != plain.sources:
+        found["sources"] = list(wires.sources)
+    if wires.shortcuts:
+        found["shortcuts"] = list(wires.shortcuts)
+    return found
+
+
 def _described(layer: Layer) -> dict[str, str | int]:
     """Return a layer's entry in the configuration."""
     found: dict[str, str | int] = {"name": layer.name, "kind": layer.kind}
@@ -184,6 +211,8 @@ def _described(layer: Layer) -> dict[str, str | int]:
         channels, height, width = layer.source_shape
         found |= {"source_channels": channels, "source_height": height, "source_width": width}
         found |= {"kernel": layer.window.kernel, "stride": layer.window.stride}
+        if isinstance(layer, PoolLayer) and layer.exact:
+            found |= {"exact": True}
         if isinstance(layer, ConvLayer):
             found |= {"channels": layer.shape[0], "padding": layer.window.padding}
     else:

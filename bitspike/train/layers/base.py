@@ -114,15 +114,30 @@ class Layer(nn.Module, ABC):
         Returns:
             Bits and ratios v / s before reset, shape (steps, samples, neurons).
         """
-        mean, variance = self.moments(spikes, sharpness)
+        return self.fire(*self.moments(spikes, sharpness), noise, estimator=estimator, floor=floor, sharpness=sharpness)
+
+    def fire(
+        self,
+        mean: Tensor,
+        variance: Tensor,
+        noise: Tensor,
+        *,
+        estimator: Estimator,
+        floor: float,
+        sharpness: float,  # noqa: ARG002
+    ) -> tuple[Tensor, Tensor]:
+        """Run with posterior noise on a summed input of the given moments; else as :meth:`noisy`."""
         return noisy_population(
             mean, variance, self.rounded_bias(), noise, neuron=self.neuron, estimator=estimator, floor=floor
         )
 
     def evaluate(self, spikes: Tensor, bits: Mapping[str, Bits]) -> tuple[Tensor, Tensor, Tensor]:
         """Run collapsed weights exactly; see :func:`bitspike.train.neurons.evaluate`."""
+        return self.settle(self.summed(spikes, bits), bits)
+
+    def settle(self, inputs: Tensor, bits: Mapping[str, Bits]) -> tuple[Tensor, Tensor, Tensor]:
+        """Run exactly on a summed input, int64, shape (steps, samples, neurons); else as :meth:`evaluate`."""
         bias = torch.from_numpy(self.bias_mantissa().astype(np.int64) << self.bias_exponent)
-        inputs = self.summed(spikes, bits)
         return evaluate(inputs, bias, self.neuron, name=self.name, feedback=self.feedback(bits))
 
     def bias_mantissa(self) -> npt.NDArray[np.int32]:

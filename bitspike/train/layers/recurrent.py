@@ -42,11 +42,10 @@ class RecurrentLayer(DenseLayer):
         """Return the recurrent weights."""
         return torch.from_numpy(bits[self.recurrent_name].astype(np.float32))
 
-    def noisy(
-        self, spikes: Tensor, noise: Tensor, *, estimator: Estimator, floor: float, sharpness: float
+    def fire(
+        self, mean: Tensor, variance: Tensor, noise: Tensor, *, estimator: Estimator, floor: float, sharpness: float
     ) -> tuple[Tensor, Tensor]:
         """Run with posterior noise; the recurrent weights add theirs."""
-        mean, variance = self.moments(spikes, sharpness)
         weights, _ = means_and_variances(self.recurrent, sharpness)
         return noisy_recurrent_population(
             mean, variance, self.rounded_bias(), noise, weights, neuron=self.neuron, estimator=estimator, floor=floor
