@@ -6,7 +6,7 @@ from bitspike.train.estimators import IWST, Estimator, Tempered
 from bitspike.train.gumbel import GumbelRao
 from bitspike.train.layers import ConvLayer, DenseLayer, Layer, PoolLayer, RecurrentLayer
 from bitspike.train.model import SpikingNetwork
-from bitspike.train.network_recipe import ConvRecipe, LayerRecipe, PoolRecipe, RecurrentRecipe, space
+from bitspike.train.network_recipe import ConvRecipe, LayerRecipe, NetworkRecipe, PoolRecipe, RecurrentRecipe, space
 from bitspike.train.noise import Gaussian, Logistic, Silent
 from bitspike.train.recipe import EstimatorRecipe, Recipe
 from bitspike.train.registers import Neuron
@@ -16,10 +16,17 @@ from bitspike.train.wiring import INPUT, widest
 
 def build_network(recipe: Recipe) -> SpikingNetwork:
     """Return the untrained network of a recipe, initialised from the recipe's seed."""
-    network = recipe.network
+    recipe.data.inputs(recipe.network.classes)
+    model = assemble(recipe.network, recipe.network_shapes(), steps=recipe.data.steps)
+    model.initialise(recipe.seed, spread=recipe.training.spread)
+    for bias in model.biases():
+        bias.requires_grad_(recipe.network.bias)
+    return model
+
+
+def assemble(network: NetworkRecipe, shapes: tuple[tuple[int, ...], ...], *, steps: int) -> SpikingNetwork:
+    """Return a network of populations of the given shapes, the input's first; its parameters are all 0."""
     layers: list[Layer] = []
-    recipe.data.inputs(network.classes)
-    shapes = recipe.network_shapes()
     names, wires = network.names, network.wires()
     known = dict(zip((INPUT, *names), shapes, strict=True))
     for layer, name, wired in zip(network.layers, names, wires, strict=True):
@@ -27,13 +34,7 @@ def build_network(recipe: Recipe) -> SpikingNetwork:
         before = widest(known, wired.sources)
         layers.append(_layer(layer, name=name, before=before, after=known[name], neuron=neuron))
     temperature = float(network.temperature)
-    model = SpikingNetwork(
-        layers, steps=recipe.data.steps, readout=network.readout, temperature=temperature, wires=wires
-    )
-    model.initialise(recipe.seed, spread=recipe.training.spread)
-    for bias in model.biases():
-        bias.requires_grad_(network.bias)
-    return model
+    return SpikingNetwork(layers, steps=steps, readout=network.readout, temperature=temperature, wires=wires)
 
 
 def _layer(recipe: LayerRecipe, *, name: str, before: tuple[int, ...], after: tuple[int, ...], neuron: Neuron) -> Layer:

@@ -61,6 +61,8 @@ class SpikingNetwork(nn.Module):
         super().__init__()
         check_read_out([layer.kind for layer in layers], readout)
         self.wires = chain([layer.name for layer in layers]) if wires is None else tuple(wires)
+        if len(self.wires) != len(layers):
+            raise UsageError(f"wires: found {len(self.wires)}; expected {len(layers)}, as many as layers")
         self.steps = steps
         self.readout: Readout = readout
         self.temperature = temperature

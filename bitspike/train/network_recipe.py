@@ -15,7 +15,7 @@ from bitspike.train.registers import FORGETS, NEVER
 from bitspike.train.residual import expand
 from bitspike.train.schema import Checked, choice, flag, label, labels, real, ruled, several, whole
 from bitspike.train.windows import CHANNELS, KERNEL, PADDING, STRIDE, Space, Window
-from bitspike.train.wiring import INPUT, Wires, same_shape, widest, wire
+from bitspike.train.wiring import INPUT, Wires, check_parallel, same_shape, widest, wire
 
 Shape = tuple[int, ...]
 P = ParamSpec("P")
@@ -240,7 +240,8 @@ class NetworkRecipe(Checked):
             if name in (*names, INPUT):
                 raise UsageError(f"layers[{at}].name: found {name!r}, which is taken; expected another")
             names.append(name)
-        self.wires()
+        windows = [layer.window if isinstance(layer, ConvRecipe | PoolRecipe) else None for layer in self.layers]
+        check_parallel(names, self.wires(), windows)
 
     @property
     def names(self) -> tuple[str, ...]:

@@ -15,6 +15,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from bitspike.errors import UsageError
+from bitspike.train.windows import Window
 
 Shape = tuple[int, ...]
 INPUT = "input"
@@ -87,3 +88,29 @@ def terms(names: Sequence[str], wires: Sequence[Wires]) -> tuple[tuple[int, ...]
     for at, wired in enumerate(wires):
         found.append((at, *(term for name in wired.shortcuts for term in found[number[name]])))
     return tuple(found)
+
+
+def check_parallel(names: Sequence[str], wires: Sequence[Wires], windows: Sequence[Window | None]) -> None:
+    """Refuse a layer that a source reaches several times over windows that cannot be laid into one.
+
+    The collapsed network adds the weights of such connections (:mod:`bitspike.convert.parallel`).
+
+    Raises:
+        UsageError: the message starts with the layer's place and ``shortcuts``.
+    """
+    for at, numbers in enumerate(terms(names, wires)):
+        reached: dict[str, list[Window]] = {}
+        for number in numbers:
+            window = windows[number]
+            if window is not None:
+                for source in wires[number].sources:
+                    reached.setdefault(source, []).append(window)
+        for source, found in reached.items():
+            frame = max(found, key=lambda one: (one.padding, one.kernel))
+            for one in found:
+                rim = frame.padding - one.padding
+                if one.stride != frame.stride or rim + one.kernel > frame.kernel:
+                    raise UsageError(
+                        f"layers[{at}].shortcuts: found a second way from {source}, over {one}; expected one that lies "
+                        f"inside {frame}"
+                    )
