@@ -35,7 +35,7 @@ from bitspike.train.residual import KERNEL, threshold
 DEPTHS = {19: (8, 16, 32), 25: (8, 16, 32, 64)}
 """Channels of each stage by the number of convolutions."""
 STEPS, BATCH, SIDE, ZOOM = 4, 16, 32, 4
-RATE, DECAY, FLOOR, SPREAD, LEARNING, TEMPERATURE = 0.2, 2048, 0.5, 0.5, 0.03, 60.0
+RATE, DECAY, FLOOR, SPREAD, LEARNING, TEMPERATURE = 0.3, 2048, 0.5, 0.5, 0.03, 300.0
 _INPUT_RATE = 0.3
 """Mean level of the digits."""
 _BATCHES = 4

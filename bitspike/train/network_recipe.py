@@ -164,7 +164,7 @@ class ResidualRecipe(LayerRecipe):
     channels: int = ruled(whole(1, CHANNELS))
     blocks: int = ruled(whole(1, 1000), 3)
     stride: int = ruled(whole(1, 2), 1)
-    rate: float = ruled(real(0, 0.5, above=True), 0.2)
+    rate: float = ruled(real(0, 0.5, above=True), 0.3)
 
     def __post_init__(self) -> None:
         super().__post_init__()
