@@ -123,3 +123,14 @@ def speech_folder(place):
             content = wav(tone(200 + 300 * digit, 0.2 + 0.02 * number))
             (place / "recordings" / f"{digit}_anna_{number}.wav").write_bytes(content)
     return place
+
+
+def cifar_folder(place, *, count=8):
+    """CIFAR-10's six binary batches of `count` random images each; classes come in turn."""
+    place.mkdir(parents=True, exist_ok=True)
+    random = np.random.default_rng(0)
+    for name in (*(f"data_batch_{number}" for number in range(1, 6)), "test_batch"):
+        records = random.integers(0, 256, (count, 1 + 3 * 32 * 32), dtype=np.uint8)
+        records[:, 0] = np.arange(count) % 10
+        (place / f"{name}.bin").write_bytes(records.tobytes())
+    return place

@@ -1,4 +1,4 @@
-"""Commands that measure: bench estimators and bench train."""
+"""Commands that measure: bench estimators, bench train and bench gradients."""
 
 import json
 from pathlib import Path
@@ -65,4 +65,18 @@ def train(
         runs, batches = 2, 1
     with progress("bench") as notify:
         result = bench_train(runs=runs, batches=batches, threads=threads, precision=precision, notify=notify)
+    show(result, result.as_json(), as_json)
+
+
+@app.command("gradients")
+def gradients(
+    depth: Annotated[int, typer.Option("--depth", help="Convolutions: 19 or 25.")] = 25,
+    updates: Annotated[int, typer.Option("--updates", help="Updates between the two measurements.")] = 10,
+    as_json: Json = False,
+) -> None:
+    """Gradients of each layer of a deep residual network and of a plain chain, without normalisation (a minute)."""
+    from bitspike.train.bench_gradients import bench_gradients
+
+    with progress("bench") as notify:
+        result = bench_gradients(depth=depth, updates=updates, notify=notify)
     show(result, result.as_json(), as_json)

@@ -3,10 +3,11 @@
 The only module here that reads a trained model, through the protocols below; nothing after it sees torch.
 """
 
+import math
 import re
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
-from typing import ClassVar, Literal, Protocol, overload, runtime_checkable
+from dataclasses import dataclass, replace
+from typing import Any, ClassVar, Literal, Protocol, overload, runtime_checkable
 
 import numpy as np
 import numpy.typing as npt
@@ -25,6 +26,7 @@ from bitspike.convert.network import (
     Spike,
     SumPool2d,
 )
+from bitspike.convert.parallel import merged
 from bitspike.convert.ranges import check_range
 from bitspike.convert.rules import check
 from bitspike.convert.weights import BinaryWeights, IntegerWeights, Weights
@@ -99,6 +101,24 @@ class TrainedWindow(Protocol):
         """Rows and columns on each side that have no neuron."""
 
 
+class TrainedWires(Protocol):
+    """What a layer reads.
+
+    Attributes:
+        sources: populations, or the input, whose spikes are summed in front of the layer's weights. One with fewer
+            channels than the widest has the first columns of the weights.
+        shortcuts: earlier layers whose summed input, with their shortcuts, is added to this one's.
+    """
+
+    @property
+    def sources(self) -> tuple[str, ...]:
+        """One or more."""
+
+    @property
+    def shortcuts(self) -> tuple[str, ...]:
+        """None, or more."""
+
+
 class TrainedModel(Protocol):
     """What is read off a trained network; :class:`bitspike.train.model.SpikingNetwork` is one."""
 
@@ -113,6 +133,10 @@ class TrainedModel(Protocol):
     @property
     def populations(self) -> Sequence[TrainedLayer]:
         """The layers, from the input to the read-out."""
+
+    @property
+    def wires(self) -> Sequence[TrainedWires]:
+        """What each layer reads, in the order of the layers."""
 
     def map_bits(self) -> Bits:
         """The most probable weights, bits of -1 and +1 or integers, (targets, sources), by layer name; of a convolution
@@ -198,8 +222,7 @@ def bits_of(model: TrainedModel, label: str) -> Bits:
 def _network(model: TrainedModel, label: str, name: str | None) -> IntegerNetwork:
     bits = bits_of(model, label)
     populations: list[Population] = []
-    connections: list[Connection] = []
-    source = model.input_name
+    shapes = {model.input_name: model.input_shape}
     for layer in model.populations:
         mantissa = np.asarray(layer.bias_mantissa())
         populations.append(
@@ -216,58 +239,67 @@ def _network(model: TrainedModel, label: str, name: str | None) -> IntegerNetwor
                 shift=layer.shift,
             )
         )
-        connections.extend(_connections(layer, source, bits))
-        source = layer.name
+        shapes[layer.name] = layer.shape
     network = IntegerNetwork(
         name=name or "network",
         steps=model.steps,
         input=Input(name=model.input_name, shape=model.input_shape),
         populations=tuple(populations),
-        connections=tuple(connections),
-        readout=Readout(population=source, kind=model.readout),
+        connections=tuple(_connections(model, shapes, bits)),
+        readout=Readout(population=populations[-1].name, kind=model.readout),
         collapse=label,
     )
     check_range(check(network))
     return network
 
 
-def _connections(layer: TrainedLayer, source: str, bits: Bits) -> Iterator[Connection]:
-    """The connections that end in the population of `layer`."""
+def _connections(model: TrainedModel, shapes: Mapping[str, tuple[int, ...]], bits: Bits) -> Iterator[Connection]:
+    """All connections; those between the same two populations within a step are one."""
+    found: dict[str, list[Connection]] = {}
+    for layer, wires in zip(model.populations, model.wires, strict=True):
+        feeding = [one for source in wires.sources for one in _feeding(layer, source, shapes[source], bits)]
+        for shortcut in wires.shortcuts:
+            feeding.extend(replace(one, target=layer.name) for one in found[shortcut])
+        found[layer.name] = list(merged(feeding))
+        yield from found[layer.name]
+        if layer.kind == "recurrent":
+            weights = _packed(bits[f"{layer.name}.recurrent"])
+            yield Dense(source=layer.name, target=layer.name, weights=weights, delay=1)
+
+
+def _feeding(layer: TrainedLayer, source: str, shape: tuple[int, ...], bits: Bits) -> Iterator[Connection]:
+    """The connection from one source to the population of `layer`."""
     if isinstance(layer, TrainedWindow):
-        yield _window(layer, source, layer.name, _weights(bits[layer.name]) if layer.kind == "conv" else None)
+        yield _window(layer, source, layer.name, shape, bits[layer.name] if layer.kind == "conv" else None)
         return
     if layer.kind not in ("dense", "recurrent"):
         raise UsageError(f"layer {layer.name}: kind {layer.kind!r}; expected dense, recurrent, conv or pool")
-    yield Dense(source=source, target=layer.name, weights=_weights(bits[layer.name]))
-    if layer.kind == "recurrent":
-        weights = _weights(bits[f"{layer.name}.recurrent"])
-        yield Dense(source=layer.name, target=layer.name, weights=weights, delay=1)
+    columns = bits[layer.name][:, : math.prod(shape)]
+    yield Dense(source=source, target=layer.name, weights=_packed(columns))
 
 
-def _weights(matrix: npt.NDArray[np.int8]) -> Weights:
+def _packed(matrix: npt.NDArray[np.int8]) -> Weights:
     """One bit a weight where all are -1 or +1, else integers; those of 0 and 1 too."""
-    return (
-        BinaryWeights.pack(matrix) if np.isin(matrix, (-1, 1)).all() else IntegerWeights(values=matrix.astype(np.int16))
-    )
+    binary = np.isin(matrix, (-1, 1)).all()
+    return BinaryWeights.pack(matrix) if binary else IntegerWeights(values=matrix.astype(np.int16))
 
 
-def _window(layer: TrainedWindow, source: str, target: str, weights: Weights | None) -> Connection:
-    """A convolution, or a pool where there are no weights."""
-    if weights is None:
-        return SumPool2d(
-            source=source,
-            target=target,
-            source_shape=layer.source_shape,
-            kernel=layer.kernel,
-            stride=layer.stride,
-            padding=layer.padding,
-        )
-    return Conv2d(
-        source=source,
-        target=target,
-        source_shape=layer.source_shape,
-        kernel=layer.kernel,
-        stride=layer.stride,
-        padding=layer.padding,
-        weights=weights,
-    )
+def _window(
+    layer: TrainedWindow, source: str, target: str, shape: tuple[int, ...], bits: npt.NDArray[np.int8] | None
+) -> Connection:
+    """A convolution, or a pool where there are no weights; of as many source channels as the source has."""
+    channels, height, width = (1, *shape)[-3:]
+    window: dict[str, Any] = {
+        "source": source,
+        "target": target,
+        "source_shape": (channels, height, width),
+        "stride": layer.stride,
+        "padding": layer.padding,
+    }
+    if bits is not None:
+        columns = bits[:, : channels * math.prod(layer.kernel)]
+        return Conv2d(kernel=layer.kernel, weights=_packed(columns), **window)
+    if channels == layer.source_shape[0]:
+        return SumPool2d(kernel=layer.kernel, **window)
+    ones = np.repeat(np.eye(layer.source_shape[0], channels, dtype=np.int8), math.prod(layer.kernel), axis=1)
+    return Conv2d(kernel=layer.kernel, weights=BinaryWeights.pack(ones, low=0), **window)

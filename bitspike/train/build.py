@@ -6,24 +6,39 @@ from bitspike.train.estimators import IWST, Estimator, Tempered
 from bitspike.train.gumbel import GumbelRao
 from bitspike.train.layers import ConvLayer, DenseLayer, Layer, PoolLayer, RecurrentLayer
 from bitspike.train.model import SpikingNetwork
-from bitspike.train.network_recipe import ConvRecipe, LayerRecipe, PoolRecipe, RecurrentRecipe, space
+from bitspike.train.network_recipe import ConvRecipe, LayerRecipe, NetworkRecipe, PoolRecipe, RecurrentRecipe, space
 from bitspike.train.noise import Gaussian, Logistic, Silent
 from bitspike.train.posterior_recipe import PosteriorRecipe
-from bitspike.train.posteriors import Family, Prior
+from bitspike.train.posteriors import BERNOULLI, Family, Prior
 from bitspike.train.recipe import EstimatorRecipe, Recipe
 from bitspike.train.registers import Neuron
 from bitspike.train.surrogates import Surrogate
+from bitspike.train.wiring import INPUT, widest
 
 
 def build_network(recipe: Recipe) -> SpikingNetwork:
     """Return the untrained network of a recipe, initialised from the recipe's seed."""
-    network = recipe.network
-    layers: list[Layer] = []
+    recipe.data.inputs(recipe.network.classes)
     family = build_family(recipe.posterior)
-    recipe.data.inputs(network.classes)
-    shapes = recipe.network_shapes()
-    for number, layer in enumerate(network.layers, 1):
-        name = "output" if number == len(network.layers) else f"hidden{number}"
+    model = assemble(recipe.network, recipe.network_shapes(), steps=recipe.data.steps, family=family)
+    model.precision = recipe.training.precision
+    model.initialise(recipe.seed, spread=_spread(recipe), scale=float(recipe.posterior.scale))
+    for scale in model.scales():
+        # Without noise nothing that is trained depends on the deviations.
+        scale.requires_grad_(recipe.estimator.noise != "none")
+    for bias in model.biases():
+        bias.requires_grad_(recipe.network.bias)
+    return model
+
+
+def assemble(
+    network: NetworkRecipe, shapes: tuple[tuple[int, ...], ...], *, steps: int, family: Family = BERNOULLI
+) -> SpikingNetwork:
+    """Return a network of populations of the given shapes, the input's first; its parameters are all 0."""
+    layers: list[Layer] = []
+    names, wires = network.names, network.wires()
+    known = dict(zip((INPUT, *names), shapes, strict=True))
+    for layer, name, wired in zip(network.layers, names, wires, strict=True):
         neuron = Neuron(
             du=layer.du,
             dv=layer.dv,
@@ -33,19 +48,10 @@ def build_network(recipe: Recipe) -> SpikingNetwork:
             spike=layer.spike,
             shift=layer.shift,
         )
-        before, after = shapes[number - 1], shapes[number]
-        layers.append(_layer(layer, name=name, before=before, after=after, neuron=neuron, family=family))
-    model = SpikingNetwork(
-        layers, steps=recipe.data.steps, readout=network.readout, temperature=float(network.temperature)
-    )
-    model.precision = recipe.training.precision
-    model.initialise(recipe.seed, spread=_spread(recipe), scale=float(recipe.posterior.scale))
-    for scale in model.scales():
-        # Without noise nothing that is trained depends on the deviations.
-        scale.requires_grad_(recipe.estimator.noise != "none")
-    for bias in model.biases():
-        bias.requires_grad_(network.bias)
-    return model
+        before = widest(known, wired.sources)
+        layers.append(_layer(layer, name=name, before=before, after=known[name], neuron=neuron, family=family))
+    temperature = float(network.temperature)
+    return SpikingNetwork(layers, steps=steps, readout=network.readout, temperature=temperature, wires=wires)
 
 
 def build_family(recipe: PosteriorRecipe) -> Family:
@@ -76,7 +82,8 @@ def _layer(
             family=family,
         )
     if isinstance(recipe, PoolRecipe):
-        return PoolLayer(name=name, source_shape=space(before), window=recipe.window, neuron=neuron)
+        source = space(before)
+        return PoolLayer(name=name, source_shape=source, window=recipe.window, neuron=neuron, exact=recipe.exact)
     kind = RecurrentLayer if isinstance(recipe, RecurrentRecipe) else DenseLayer
     inputs = math.prod(before)
     return kind(name=name, source_shape=before, inputs=inputs, neurons=after[0], neuron=neuron, family=family)

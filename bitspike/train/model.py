@@ -4,9 +4,8 @@ It runs in two ways: with posterior noise and gradients (`noisy`), and with coll
 integer for integer (`record`, `predict`). All layers are evaluated in the same step.
 """
 
-from collections.abc import Mapping, Sequence
-from itertools import pairwise
-from typing import Literal
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Literal, cast
 
 import numpy as np
 import numpy.typing as npt
@@ -16,22 +15,26 @@ from torch import Tensor, nn
 from bitspike.errors import UsageError
 from bitspike.train.dynamics import impulse_response, membrane
 from bitspike.train.estimators import Estimator
+from bitspike.train.flow import ExactFlow, NoisyFlow
 from bitspike.train.layers import DenseLayer, Layer
 from bitspike.train.noise import Silent
 from bitspike.train.posteriors import Bits, Posterior, Prior
 from bitspike.train.processes import Share, whole
 from bitspike.train.registers import UNITS
+from bitspike.train.wiring import INPUT, Wires, chain
 
 Readout = Literal["spike_count", "membrane_sum", "membrane_last"]
 State = tuple[npt.NDArray[np.uint8] | npt.NDArray[np.int32], npt.NDArray[np.int32], npt.NDArray[np.int32]]
 
 _CHUNK = 256
+_MOST_AT_ONCE = 1 << 25
+"""Numbers of the largest population over all steps that are evaluated at once; no result depends on it."""
 _RECURRENT = 1 << 32
 """Added to a layer's number for the random words of its recurrent weights."""
 
 
 class SpikingNetwork(nn.Module):
-    """Layers, one after the other, and a read-out of the last.
+    """Layers that each read earlier ones, and a read-out of the last.
 
     Attributes:
         steps: algorithmic time steps of a sample in training.
@@ -39,25 +42,38 @@ class SpikingNetwork(nn.Module):
         input_size: neurons of the input.
         input_name: name of the input population.
         layers: the populations, first to last.
+        wires: what each layer reads; the one before by default.
         readout: ``spike_count``, ``membrane_sum`` or ``membrane_last`` of the last population.
         temperature: weights of integer read-out in one unit of logit.
         precision: ``float32`` or ``bfloat16``, of spikes and matrix products in :meth:`noisy`.
     """
 
-    input_name = "input"
+    input_name = INPUT
     precision: Literal["float32", "bfloat16"] = "float32"
 
-    def __init__(self, layers: Sequence[Layer], *, steps: int, readout: Readout, temperature: float) -> None:
+    def __init__(
+        self,
+        layers: Sequence[Layer],
+        *,
+        steps: int,
+        readout: Readout,
+        temperature: float,
+        wires: Sequence[Wires] | None = None,
+    ) -> None:
         super().__init__()
         check_read_out([layer.kind for layer in layers], readout)
         if layers[-1].neuron.graded:
             raise UsageError(f"layers[{len(layers) - 1}].spike: found 'graded'; expected 'binary' in what is read out")
+        self.wires = chain([layer.name for layer in layers]) if wires is None else tuple(wires)
+        if len(self.wires) != len(layers):
+            raise UsageError(f"wires: found {len(self.wires)}; expected {len(layers)}, as many as layers")
         self.steps = steps
         self.readout: Readout = readout
         self.temperature = temperature
         self.layers = nn.ModuleList(layers)
-        for before, layer in pairwise(layers):
-            layer.binary_input = not before.neuron.graded
+        graded = {layer.name for layer in layers if layer.neuron.graded}
+        for layer, wires_of in zip(layers, self.wires, strict=True):
+            layer.binary_input = len(wires_of.sources) == 1 and wires_of.sources[0] not in graded
 
     @property
     def populations(self) -> list[Layer]:
@@ -147,30 +163,34 @@ class SpikingNetwork(nn.Module):
         sums = torch.zeros((), device=spikes.device)
         spikes = spikes.to(getattr(torch, self.precision))
         spiking = self.populations if self.readout == "spike_count" else self.populations[:-1]
+        flow = NoisyFlow(self.populations, self.wires, spikes, sharpness)
         for layer in spiking:
-            spikes, squares = layer.noisy(
-                spikes, generator, estimator=estimator, floor=floor, sharpness=sharpness, summed=auxiliary, share=share
+            spikes, squares = layer.fire(
+                flow.inputs(),
+                generator,
+                estimator=estimator,
+                floor=floor,
+                sharpness=sharpness,
+                summed=auxiliary,
+                share=share,
             )
+            flow.fired(spikes)
             sums = sums + squares / spikes.shape[1]
         if self.readout == "spike_count":
             return spikes.float().sum(0) / self.temperature, sums
         source = None if isinstance(estimator.noise, Silent) else generator
-        return self._noisy_membrane(spikes, source, sharpness, share), sums
+        return self._noisy_membrane(flow, len(spikes), source, share), sums
 
-    def _noisy_membrane(
-        self, spikes: Tensor, generator: torch.Generator | None, sharpness: float, share: Share
-    ) -> Tensor:
+    def _noisy_membrane(self, flow: NoisyFlow, steps: int, generator: torch.Generator | None, share: Share) -> Tensor:
         """Return logits of the last membrane; its noise is that of one weight sample held over all steps, or none."""
         layer = self.populations[-1]
-        response = torch.tensor(impulse_response(layer.neuron, len(spikes)), device=spikes.device)
-        kernel = response.cumsum(0).flip(0) if self.readout == "membrane_sum" else response.flip(0)
-        # What one weight adds to the read-out, where no decay truncates.
-        total = torch.einsum("t,tbn->bn", kernel.to(spikes.dtype), spikes).float()
-        mean, variance = layer.moments(total, sharpness)
+        response = torch.tensor(impulse_response(layer.neuron, steps))
+        mean, variance = flow.folded(response.cumsum(0).flip(0) if self.readout == "membrane_sum" else response.flip(0))
         if layer.neuron.keep_v == 1 and layer.neuron.keep_u in (0, 1):
-            value = mean + layer.rounded_bias() * self._bias_weight(len(spikes))
+            # No decay truncates, so that the read-out is linear in what comes in.
+            value = mean + layer.rounded_bias() * self._bias_weight(steps)
         else:
-            drive, _ = layer.moments(spikes.float(), sharpness)
+            drive, _ = layer.parted(flow.inputs().float())
             states = membrane(drive, layer.rounded_bias(), layer.neuron)
             value = states.sum(0) if self.readout == "membrane_sum" else states[-1]
         if generator is None:
@@ -210,8 +230,6 @@ class SpikingNetwork(nn.Module):
             UsageError: input or weights of the wrong shape or with impossible values.
             RangeError: a register that leaves its width.
         """
-        self._check_input(spikes)
-        weights = self._checked(self.map_bits() if bits is None else bits)
         shape = spikes.shape[:2]
         states: dict[str, State] = {
             layer.name: (
@@ -221,15 +239,27 @@ class SpikingNetwork(nn.Module):
             )
             for layer in self.populations
         }
-        for start in range(0, len(spikes), _CHUNK):
-            rows = slice(start, start + _CHUNK)
-            before = torch.from_numpy(np.array(spikes[rows].transpose(1, 0, 2), dtype=np.float32))
-            for layer in self.populations:
-                found = layer.evaluate(before, weights)
-                fired, currents, membranes = states[layer.name]
-                fired[rows], currents[rows], membranes[rows] = (part.numpy().transpose(1, 0, 2) for part in found)
-                before = found[0].float()
+        for rows, name, found in self._run(spikes, bits):
+            fired, currents, membranes = states[name]
+            fired[rows], currents[rows], membranes[rows] = found
         return states
+
+    def _run(
+        self, spikes: npt.NDArray[np.uint8], bits: Mapping[str, Bits] | None
+    ) -> Iterator[tuple[slice, str, State]]:
+        """Yield rows of samples, a layer's name, and its states there as `record` gives them, a few samples at once."""
+        self._check_input(spikes)
+        weights = self._checked(self.map_bits() if bits is None else bits)
+        size = spikes.shape[1] * max(self.input_size, *(layer.neurons for layer in self.populations))
+        chunk = max(1, min(_CHUNK, _MOST_AT_ONCE // size))
+        for start in range(0, max(1, len(spikes)), chunk):
+            rows = slice(start, start + chunk)
+            first = torch.from_numpy(np.array(spikes[rows].transpose(1, 0, 2), dtype=np.float32))
+            flow = ExactFlow(self.populations, self.wires, first, weights)
+            for layer in self.populations:
+                found = layer.settle(flow.summed(), weights)
+                flow.fired(found[0].float())
+                yield rows, layer.name, cast(State, tuple(part.numpy().transpose(1, 0, 2) for part in found))
 
     def predict(
         self, spikes: npt.NDArray[np.uint8], bits: Mapping[str, Bits] | None = None
@@ -238,7 +268,12 @@ class SpikingNetwork(nn.Module):
 
         A membrane is read in register units of 1/64 weight, a spike count in spikes.
         """
-        fired, _, states = self.record(spikes, bits)[self.populations[-1].name]
+        last = self.populations[-1]
+        fired = np.empty((*spikes.shape[:2], last.neurons), dtype=np.uint8)
+        states = np.empty(fired.shape, dtype=np.int32)
+        for rows, name, (bit, _, state) in self._run(spikes, bits):
+            if name == last.name:
+                fired[rows], states[rows] = bit, state
         if self.readout == "spike_count":
             values = fired.sum(axis=1, dtype=np.int64)
         elif self.readout == "membrane_sum":

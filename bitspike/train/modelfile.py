@@ -11,7 +11,8 @@ The first is called ``NAME.mean`` for family ``gaussian`` and ``NAME.latent`` fo
 For kind ``conv`` the first is (channels, source channels * kernel * kernel) and the last (channels,); ``pool`` has no
 tensors.
 The configuration (format ``bitspike-model``, version 1) is the schema below: steps, read-out, temperature, and for each
-layer its name, kind, sizes, integer neuron parameters and, unless it is ``bernoulli``, the posterior's family and bits.
+layer its name, kind, sizes, integer neuron parameters and, unless it is ``bernoulli``, the posterior's family and bits;
+where they are not the one before and none, its ``sources`` and ``shortcuts``.
 """
 
 import dataclasses
@@ -27,11 +28,13 @@ import torch
 from bitspike.errors import FileError, UsageError
 from bitspike.train.layers import ConvLayer, DenseLayer, Layer, PoolLayer, RecurrentLayer
 from bitspike.train.model import SpikingNetwork, check_read_out
+from bitspike.train.network_recipe import at_layer
 from bitspike.train.posteriors import FAMILIES, Family, GaussianWeights
 from bitspike.train.registers import FORGETS, MANTISSA_RANGE, MAX_SHIFT, NEVER, Neuron
-from bitspike.train.schema import Checked, choice, from_table, name, real, ruled, several, whole
+from bitspike.train.schema import Checked, choice, flag, from_table, labels, name, real, ruled, several, whole
 from bitspike.train.tensorfile import Tensors, no_more, read_tensors, take_tensor, write_tensors
 from bitspike.train.windows import CHANNELS, KERNEL, PADDING, STRIDE, Space, Window
+from bitspike.train.wiring import INPUT, Wires, chain, same_shape, widest, wire
 
 MODEL_FILE = "model.safetensors"
 _FORM, _VERSION = "bitspike-model", 1
@@ -51,6 +54,8 @@ class _Layer(Checked, ABC):
     bias_exponent: int = ruled(whole(0, 7))
     spike: Literal["binary", "graded"] = ruled(choice("binary", "graded"), "binary")
     shift: int = ruled(whole(0, MAX_SHIFT), 0)
+    sources: tuple[str, ...] = ruled(labels(), ())
+    shortcuts: tuple[str, ...] = ruled(labels(), ())
 
     @property
     def neuron(self) -> Neuron:
@@ -93,7 +98,7 @@ class _Dense(_Trained):
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
-class _Window(_Layer):
+class _Window(_Layer, ABC):
     source_channels: int = ruled(whole(1, CHANNELS))
     source_height: int = ruled(whole(1, _MOST))
     source_width: int = ruled(whole(1, _MOST))
@@ -106,9 +111,14 @@ class _Window(_Layer):
             raise UsageError(f"source: found shape {shape}; expected {before}")
         return shape
 
-    def made(self, before: tuple[int, ...] | None) -> Layer:
-        window = Window(kernel=self.kernel, stride=self.stride)
-        return PoolLayer(name=self.name, source_shape=self.source(before), window=window, neuron=self.neuron)
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class _Pool(_Window):
+    exact: bool = ruled(flag(), False)
+
+    def made(self, before: tuple[int, ...] | None) -> PoolLayer:
+        window, source = Window(kernel=self.kernel, stride=self.stride), self.source(before)
+        return PoolLayer(name=self.name, source_shape=source, window=window, neuron=self.neuron, exact=self.exact)
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -129,7 +139,7 @@ class _Conv(_Window, _Trained):
         )
 
 
-_KINDS = {"dense": _Dense, "recurrent": _Dense, "conv": _Conv, "pool": _Window}
+_KINDS = {"dense": _Dense, "recurrent": _Dense, "conv": _Conv, "pool": _Pool}
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -152,17 +162,24 @@ class _Model(Checked):
     def made(self) -> SpikingNetwork:
         """Return the network, untrained."""
         layers: list[Layer] = []
+        wires: list[Wires] = []
+        shapes: dict[str, tuple[int, ...]] = {}
         for at, layer in enumerate(self.layers):
-            try:
-                layers.append(layer.made(layers[-1].shape if layers else None))
-            except UsageError as error:
-                raise UsageError(f"layers[{at}].{error}") from None
-        return SpikingNetwork(layers, steps=self.steps, readout=self.readout, temperature=self.temperature)
+            wires.append(at_layer(at, wire, [one.name for one in layers], layer.sources, layer.shortcuts))
+            before = at_layer(at, widest, shapes, wires[at].sources) if layers else None
+            layers.append(at_layer(at, layer.made, before))
+            at_layer(at, same_shape, shapes, wires[at].shortcuts, layers[at].shape)
+            shapes |= {INPUT: layers[0].source_shape, layer.name: layers[at].shape}
+        return SpikingNetwork(layers, steps=self.steps, readout=self.readout, temperature=self.temperature, wires=wires)
 
 
 def save_model(model: SpikingNetwork, path: str | os.PathLike[str]) -> None:
     """Write a trained network, atomically; its biases are written as the integers that they round to."""
-    layers = [_described(layer) for layer in model.populations]
+    plain = chain([layer.name for layer in model.populations])
+    layers = [
+        _described(layer) | _wired(wires, before)
+        for layer, wires, before in zip(model.populations, model.wires, plain, strict=True)
+    ]
     config = {"steps": model.steps, "readout": model.readout, "temperature": model.temperature, "layers": layers}
     tensors: Tensors = {}
     for layer in model.populations:
@@ -204,6 +221,16 @@ def load_model(path: str | os.PathLike[str]) -> SpikingNetwork:
     return model
 
 
+def _wired(wires: Wires, plain: Wires) -> dict[str, list[str]]:
+    """Return what a layer's entry says of what it reads: nothing where that is what a chain has."""
+    found: dict[str, list[str]] = {}
+    if wires.sources != plain.sources:
+        found["sources"] = list(wires.sources)
+    if wires.shortcuts:
+        found["shortcuts"] = list(wires.shortcuts)
+    return found
+
+
 def _described(layer: Layer) -> dict[str, str | int]:
     """Return a layer's entry in the configuration."""
     found: dict[str, str | int] = {"name": layer.name, "kind": layer.kind}
@@ -211,6 +238,8 @@ def _described(layer: Layer) -> dict[str, str | int]:
         channels, height, width = layer.source_shape
         found |= {"source_channels": channels, "source_height": height, "source_width": width}
         found |= {"kernel": layer.window.kernel, "stride": layer.window.stride}
+        if isinstance(layer, PoolLayer) and layer.exact:
+            found |= {"exact": True}
         if isinstance(layer, ConvLayer):
             found |= {"channels": layer.shape[0], "padding": layer.window.padding}
     else:

@@ -140,6 +140,11 @@ def check_rule(
         raise UsageError("rule: found graded spikes; expected name adam and temporal through with them")
     if kl != 0 and (rule != RuleRecipe() or distil != DistilRecipe()):
         raise UsageError(f"posterior.kl: found {kl!r}; expected 0 with [rule] or [distil]")
+    if any(layer.sources or layer.shortcuts for layer in network.layers) and (rule, distil) != (
+        RuleRecipe(),
+        DistilRecipe(),
+    ):
+        raise UsageError("rule: found sources or shortcuts; expected a chain of layers with [rule] or [distil]")
     if recurrent and (rule.name in BISNN or rule.temporal == "detached"):
         raise UsageError("rule: found a recurrent layer; expected name adam and temporal through with it")
     if rule.loss == "local" and distil.teacher != "none":

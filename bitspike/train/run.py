@@ -88,6 +88,8 @@ class Run:
     def __str__(self) -> str:
         shapes = [self.model.input_shape, *(layer.shape for layer in self.model.populations)]
         sizes = "-".join(dimensions(shape) for shape in shapes)
+        more = sum(len(one.sources) - 1 + len(one.shortcuts) for one in self.model.wires)
+        sizes += f" ({more} connections more than a chain)" if more else ""
         where = "in memory" if self.folder is None else str(self.folder)
         lines = [f"run {self.recipe.name}, seed {self.recipe.seed}: {sizes}, {self.model.steps} steps, {where}"]
         lines.append(f"{'accuracy':<12}" + "".join(f"{kind:>11}" for kind in _KINDS))

@@ -6,12 +6,14 @@ same message: the key, what was found, and what was expected.
 
 import dataclasses
 import math
+import re
 from collections.abc import Callable, Mapping
 from typing import Any, TypeVar, cast
 
 from bitspike.errors import UsageError
 
 T = TypeVar("T")
+_LABEL = re.compile(r"[A-Za-z_][A-Za-z0-9_]{0,63}")
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -22,7 +24,7 @@ class Rule:
         expected: in words.
         accepts: as a test.
         kind: the dataclass that stands for a table; None for a plain value.
-        many: whether the field holds a tuple of `kind`.
+        many: whether the field holds a tuple of `kind`, or without one a tuple of plain values.
         variants: the subclasses of `kind` that may stand for a table, by what its ``kind`` says; the first by default.
     """
 
@@ -77,6 +79,24 @@ def name() -> Rule:
             and not value.startswith(".")
             and all(letter.isascii() and (letter.isalnum() or letter in "-_.") for letter in value)
         ),
+    )
+
+
+def label(*, empty: bool = False) -> Rule:
+    """A word that can name a population; or none at all."""
+    return Rule(
+        "letters, digits and '_', no digit first, at most 64" + (", or nothing" if empty else ""),
+        lambda value: isinstance(value, str) and ((empty and value == "") or _LABEL.fullmatch(value) is not None),
+    )
+
+
+def labels() -> Rule:
+    """An array of words that can name populations, as a tuple; it may be empty."""
+    one = label()
+    return Rule(
+        f"an array of words of {one.expected}",
+        lambda value: isinstance(value, tuple) and all(map(one.accepts, value)),
+        many=True,
     )
 
 
@@ -147,7 +167,7 @@ def from_table(kind: type[T], found: object, *, where: str = "") -> T:
 def _value(field: "dataclasses.Field[Any]", found: object, where: str) -> object:
     rule: Rule = field.metadata["rule"]
     if rule.kind is None:
-        return found
+        return tuple(found) if rule.many and isinstance(found, list) else found
     if not rule.many:
         return from_table(rule.kind, found, where=f"{where}.")
     if not isinstance(found, list):
@@ -186,6 +206,8 @@ def to_toml(value: object, *, prefix: str = "") -> str:
 def _scalar(value: object) -> str:
     if isinstance(value, bool):
         return "true" if value else "false"
+    if isinstance(value, tuple):
+        return f"[{', '.join(map(_scalar, value))}]"
     # Words that pass a rule hold no quotes, backslashes or control characters.
     return f'"{value}"' if isinstance(value, str) else repr(value)
 

@@ -62,13 +62,17 @@ def test_a_dense_first_layer_flattens_the_input():
 @pytest.mark.parametrize(
     ("old", "new", "message"),
     [
-        ('"conv"', '"cnn"', "network.layers[0].kind: found 'cnn'; expected one of dense, recurrent, conv, pool"),
+        (
+            '"conv"',
+            '"cnn"',
+            "network.layers[0].kind: found 'cnn'; expected one of dense, recurrent, conv, pool, residual",
+        ),
         ('"conv"', "3", "network.layers[0].kind: found 3; expected one of dense, recurrent, conv, pool"),
         (
             "channels = 6",
             "channels = 6\nneurons = 4",
             "network.layers[0].neurons: found an unknown key; expected one of kind, vth, du, dv, reset, spike, shift, "
-            "channels, kernel, stride, padding",
+            "name, sources, shortcuts, channels, kernel, stride, padding",
         ),
         ("channels = 6", "", "network.layers[0].channels: found nothing; expected a whole number from 1 to 65536"),
         ("kernel = 2", "padding = 1", "network.layers[1].padding: found an unknown key; expected one of kind, vth,"),

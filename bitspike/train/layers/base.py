@@ -162,10 +162,27 @@ class Layer(nn.Module, ABC):
         summed: bool = False,
         share: Share | None = None,
     ) -> tuple[Tensor, Tensor]:
-        """Run with posterior noise; see :func:`bitspike.train.dynamics.noisy_population`.
+        """Run with posterior noise on spikes, shape (steps, samples, inputs); else as :meth:`fire`."""
+        inputs = self.joint_moments(spikes, sharpness)
+        return self.fire(
+            inputs, generator, estimator=estimator, floor=floor, sharpness=sharpness, summed=summed, share=share
+        )
+
+    def fire(
+        self,
+        inputs: Tensor,
+        generator: torch.Generator,
+        *,
+        estimator: Estimator,
+        floor: float,
+        sharpness: float,
+        summed: bool = False,
+        share: Share | None = None,
+    ) -> tuple[Tensor, Tensor]:
+        """Run with posterior noise on a summed input; see :func:`bitspike.train.dynamics.noisy_population`.
 
         Args:
-            spikes: of the population before, float32 or bfloat16, shape (steps, samples, inputs).
+            inputs: its moments, as :meth:`joint_moments` gives them, float32 or bfloat16.
             generator: source of the noise.
             estimator: how gradients pass a bit.
             floor: standard deviation of the membranes' own noise, in weights, above 0.
@@ -174,46 +191,61 @@ class Layer(nn.Module, ABC):
             share: which samples of a batch these are, where others have the rest; noise is drawn for the whole batch.
 
         Returns:
-            Bits, shape (steps, samples, neurons), of the type of `spikes`, or the payloads of graded spikes in float32;
+            Bits, shape (steps, samples, neurons), of the type of `inputs`, or the payloads of graded spikes in float32;
             and the sum of (v / s)**2 before reset, 0 where it is not wanted.
         """
-        if can_run(estimator, spikes.device) and not self.neuron.graded:
+        if can_run(estimator, inputs.device) and not self.neuron.graded:
             return fused_population(
-                self.joint_moments(spikes, sharpness),
+                inputs,
                 self.rounded_bias(),
                 draw_keys(generator),
                 neuron=self.neuron,
                 estimator=estimator,
                 floor=floor,
-                recurrent=self.joint_feedback(sharpness, spikes.dtype),
+                recurrent=self.joint_feedback(sharpness, inputs.dtype),
                 summed=summed,
                 share=share,
             )
-        share = whole(spikes.shape[1]) if share is None else share
-        noise = share.rows(estimator.noise.draw((len(spikes), share.batch, self.neurons), generator))
-        bits, ratio = self.defined(spikes.float(), noise, estimator=estimator, floor=floor, sharpness=sharpness)
-        squares = ratio.square().sum() if summed else torch.zeros(())
+        share = whole(inputs.shape[1]) if share is None else share
+        noise = share.rows(estimator.noise.draw((len(inputs), share.batch, self.neurons), generator))
+        mean, variance = self.parted(inputs.float())
+        bits, ratio = self.defined(mean, variance, noise, estimator=estimator, floor=floor, sharpness=sharpness)
+        squares = ratio.square().sum() if summed else torch.zeros((), device=ratio.device)
         # Payloads may need more digits than bfloat16 has.
-        return bits if self.neuron.graded else bits.to(spikes.dtype), squares
+        return bits if self.neuron.graded else bits.to(inputs.dtype), squares
+
+    def parted(self, inputs: Tensor) -> tuple[Tensor, Tensor]:
+        """Return the mean and the variance that :meth:`joint_moments` put in one tensor; a variance of 0 for none."""
+        mean = inputs[..., : self.neurons]
+        return mean, inputs[..., self.neurons :] if inputs.shape[-1] > self.neurons else torch.zeros_like(mean)
 
     def defined(
-        self, spikes: Tensor, noise: Tensor, *, estimator: Estimator, floor: float, sharpness: float
+        self,
+        mean: Tensor,
+        variance: Tensor,
+        noise: Tensor,
+        *,
+        estimator: Estimator,
+        floor: float,
+        sharpness: float,  # noqa: ARG002
     ) -> tuple[Tensor, Tensor]:
-        """Run with given noise, by the definition; see :func:`bitspike.train.dynamics.noisy_population`.
+        """Run on moments with given noise, by the definition; see :func:`bitspike.train.dynamics.noisy_population`.
 
         Returns:
             Bits, or the payloads of graded spikes, and ratios v / s before reset, float32, all of shape (steps,
             samples, neurons).
         """
-        mean, variance = self.moments(spikes, sharpness)
         bias = self.rounded_bias().to(mean.device)
         population = noisy_graded_population if self.neuron.graded else noisy_population
         return population(mean, variance, bias, noise, neuron=self.neuron, estimator=estimator, floor=floor)
 
     def evaluate(self, spikes: Tensor, bits: Mapping[str, Bits]) -> tuple[Tensor, Tensor, Tensor]:
         """Run collapsed weights exactly; see :func:`bitspike.train.neurons.evaluate`."""
+        return self.settle(self.summed(spikes, bits), bits)
+
+    def settle(self, inputs: Tensor, bits: Mapping[str, Bits]) -> tuple[Tensor, Tensor, Tensor]:
+        """Run exactly on a summed input, int64, shape (steps, samples, neurons); else as :meth:`evaluate`."""
         bias = torch.from_numpy(self.bias_mantissa().astype(np.int64) << self.bias_exponent)
-        inputs = self.summed(spikes, bits)
         return evaluate(inputs, bias, self.neuron, name=self.name, feedback=self.feedback(bits))
 
     def bias_mantissa(self) -> npt.NDArray[np.int32]:

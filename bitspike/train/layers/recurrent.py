@@ -66,10 +66,9 @@ class RecurrentLayer(DenseLayer):
         return stacked(*self.recurrent_posterior.means_and_variances(sharpness), dtype)
 
     def defined(
-        self, spikes: Tensor, noise: Tensor, *, estimator: Estimator, floor: float, sharpness: float
+        self, mean: Tensor, variance: Tensor, noise: Tensor, *, estimator: Estimator, floor: float, sharpness: float
     ) -> tuple[Tensor, Tensor]:
         """Run with given noise, by the definition; the recurrent weights add theirs."""
-        mean, variance = self.moments(spikes, sharpness)
         weights, spread = self.recurrent_posterior.means_and_variances(sharpness)
         inputs = (mean, variance, self.rounded_bias(), noise, weights)
         if type(self.recurrent_posterior) is Bernoulli:
