@@ -93,10 +93,10 @@ class _Population(torch.autograd.Function):
         steps, samples, _ = moments.shape
         neurons = len(bias)
         bits = torch.empty((steps, samples, neurons), dtype=moments.dtype)
-        membranes, scales = (torch.empty((steps, samples, neurons)) for _ in range(2))
+        distances, scales = (torch.empty_like(bits) for _ in range(2))
         states, auxiliary = np.zeros((5, samples, neurons), np.float32), np.zeros(samples)
         moments = moments.contiguous()
-        fired, kept, spread = _bits(bits), membranes.numpy(), scales.numpy()
+        fired, kept, spread = _bits(bits), _words(distances), _words(scales)
         fixed = bias.detach().float().contiguous().numpy()
 
         share = settings.share or whole(samples)
@@ -117,7 +117,7 @@ class _Population(torch.autograd.Function):
             for step in range(steps):
                 fed = moments[step] if step == 0 else torch.addmm(moments[step], bits[step - 1], recurrent.T)
                 run(_words(fed)[None], slice(step, step + 1))
-        ctx.save_for_backward(bits, membranes, scales, recurrent)
+        ctx.save_for_backward(bits, distances, scales, recurrent)
         ctx.settings, ctx.width = settings, moments.shape[2]
         ctx.set_materialize_grads(False)
         return bits, torch.tensor(auxiliary.sum(), dtype=torch.float32)
@@ -126,14 +126,14 @@ class _Population(torch.autograd.Function):
     def backward(ctx: Any, to_bits: Tensor | None, to_auxiliary: Tensor | None) -> tuple[Tensor | None, ...]:
         from bitspike.train.kernels.population import backward
 
-        bits, membranes, scales, recurrent = ctx.saved_tensors
+        bits, distances, scales, recurrent = ctx.saved_tensors
         settings: _Settings = ctx.settings
         steps, samples, neurons = bits.shape
         to_bits = torch.zeros_like(bits) if to_bits is None else to_bits.contiguous()
         weight = np.float32(0.0 if to_auxiliary is None else float(to_auxiliary))
         to_moments = torch.empty((steps, samples, ctx.width), dtype=bits.dtype)
         states, to_bias = np.zeros((5, samples, neurons), np.float32), np.zeros((samples, neurons), np.float32)
-        fired, kept, spread, result = _bits(bits), membranes.numpy(), scales.numpy(), _words(to_moments)
+        fired, kept, spread, result = _bits(bits), _words(distances), _words(scales), _words(to_moments)
 
         def run(above: Array, rows: slice) -> None:
             _over_samples(

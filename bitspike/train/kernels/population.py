@@ -115,6 +115,19 @@ def _reset(membrane: Any, fired: Any, zero: Any, vth: Any, v: Any) -> None:
         v[n] = membrane[n] if fired[n] == 0 else (_ZERO if zero else membrane[n] - vth)
 
 
+@njit(fastmath=FAST, error_model="numpy")
+def _narrow(values: Any, less: Any, result: Any) -> None:
+    """Write the values, less a number, in the kind of the result."""
+    for n in range(len(values)):
+        store(result, n, values[n] - less)
+
+
+@njit(fastmath=FAST, error_model="numpy")
+def _widen(values: Any, result: Any) -> None:
+    for n in range(len(result)):
+        result[n] = load(values, n)
+
+
 @njit(cache=True, fastmath=FAST, error_model="numpy", nogil=True)
 def forward(  # noqa: PLR0917
     moments: Any,
@@ -125,7 +138,7 @@ def forward(  # noqa: PLR0917
     decays: Any,
     flags: Any,
     bits: Any,
-    membranes: Any,
+    distances: Any,
     scales: Any,
     auxiliary: Any,
     first: Any,
@@ -142,7 +155,7 @@ def forward(  # noqa: PLR0917
         decays: cu, cv, threshold and floor**2.
         flags: reset to zero; logistic noise; whether to sum the auxiliary loss.
         bits: result, shape (steps, samples, neurons), as uint32 or uint16 that are a float's bits.
-        membranes, scales: results, v before reset and s, float32.
+        distances, scales: results, v - vth before reset and s, of the kind of `moments`.
         auxiliary: result, the sum of (v / s)**2 of each sample, added to what is there; float64.
         first, last: samples.
     """
@@ -152,15 +165,15 @@ def forward(  # noqa: PLR0917
     zero, logistic, summed = flags
     step, sample, batch = place
     one = bits.dtype.type(0x3F80 if bits.itemsize == 2 else 0x3F800000)
-    scratch = np.empty(_BLOCK, np.float32)
+    scratch = np.empty((3, _BLOCK), np.float32)
     for b in range(first, last):
         for begin in range(0, neurons, _BLOCK):
             end = min(neurons, begin + _BLOCK)
             u, v = states[0, b, begin:end], states[1, b, begin:end]
             var_u, cov, var_v = states[2, b, begin:end], states[3, b, begin:end], states[4, b, begin:end]
-            tails = scratch[: end - begin]
+            tails, membrane, scale = scratch[0, : end - begin], scratch[1, : end - begin], scratch[2, : end - begin]
             for t in range(steps):
-                fired, membrane, scale = bits[t, b, begin:end], membranes[t, b, begin:end], scales[t, b, begin:end]
+                fired = bits[t, b, begin:end]
                 _integrate(u, cu, moments[t, b, begin:end], u)
                 _integrate(v, cv, u, membrane)
                 _add(membrane, _ONE, bias[begin:end])
@@ -172,6 +185,8 @@ def forward(  # noqa: PLR0917
                 _fire(membrane, tails, vth, ((step + t) * batch + sample + b) * neurons + begin, keys, one, fired)
                 if summed:
                     auxiliary[b] += _squares(membrane, scale)
+                _narrow(membrane, vth, distances[t, b, begin:end])
+                _narrow(scale, _ZERO, scales[t, b, begin:end])
                 _reset(membrane, fired, zero, vth, v)
                 if noisy and zero:
                     _silence(var_v, fired)
@@ -180,27 +195,27 @@ def forward(  # noqa: PLR0917
 
 @njit(fastmath=FAST, error_model="numpy")
 def _factors(  # noqa: PLR0917
-    membrane: Any, scale: Any, fired: Any, vth: Any, logistic: Any, alpha: Any, result: Any
+    distance: Any, scale: Any, fired: Any, logistic: Any, alpha: Any, result: Any
 ) -> None:
     """Write J / s, J of :mod:`bitspike.train.estimators`; an alpha below 0 stands for p, plain straight-through."""
     if logistic:
         for n in range(len(result)):
-            odds = exponential(-LOGISTIC * abs(membrane[n] - vth) / scale[n])
+            odds = exponential(-LOGISTIC * abs(distance[n]) / scale[n])
             tail = odds / (_ONE + odds)
-            expected = (fired[n] != 0) == (membrane[n] > vth)
+            expected = (fired[n] != 0) == (distance[n] > _ZERO)
             share = alpha if fired[n] != 0 else _ONE - alpha
             weighted = share * (tail if expected else _ONE - tail)
             result[n] = LOGISTIC * (tail * (_ONE - tail) if alpha < _ZERO else weighted) / scale[n]
     elif alpha < _ZERO:
         for n in range(len(result)):
             inverse = _ONE / scale[n]
-            ratio = (membrane[n] - vth) * inverse
+            ratio = distance[n] * inverse
             result[n] = exponential(-_HALF * ratio * ratio) * (INVERSE_SQRT_TWO_PI * inverse)
     else:
         for n in range(len(result)):
-            z = abs(membrane[n] - vth) * (SQRT_HALF / scale[n])
+            z = abs(distance[n]) * (SQRT_HALF / scale[n])
             bell, tail = exponential(-z * z), _HALF * scaled_tail(z, _ZERO)
-            expected = (fired[n] != 0) == (membrane[n] > vth)
+            expected = (fired[n] != 0) == (distance[n] > _ZERO)
             share = alpha if fired[n] != 0 else _ONE - alpha
             hazard = bell / (_ONE - tail * bell) if expected else _ONE / tail
             result[n] = share * INVERSE_SQRT_TWO_PI * hazard / scale[n]
@@ -208,33 +223,36 @@ def _factors(  # noqa: PLR0917
 
 @njit(fastmath=FAST, error_model="numpy")
 def _through(  # noqa: PLR0917
-    above: Any, g_v: Any, membrane: Any, cv: Any, vth: Any, zero: Any, factor: Any
+    above: Any, g_v: Any, distance: Any, cv: Any, vth: Any, zero: Any, factor: Any
 ) -> None:
     """Turn the factors into what comes through the bits; the reset is part of the path."""
     if zero:
         for n in range(len(factor)):
-            factor[n] = (load(above, n) - cv * g_v[n] * membrane[n]) * factor[n]
+            factor[n] = (load(above, n) - cv * g_v[n] * (distance[n] + vth)) * factor[n]
     else:
         for n in range(len(factor)):
             factor[n] = (load(above, n) - cv * vth * g_v[n]) * factor[n]
 
 
 @njit(fastmath=FAST, error_model="numpy")
-def _to_variance(through: Any, membrane: Any, scale: Any, vth: Any, half: Any) -> None:
+def _to_variance(through: Any, distance: Any, scale: Any, half: Any) -> None:
     """Write dL/ds / (2 s) of what comes through the bits."""
     for n in range(len(half)):
         inverse = _ONE / scale[n]
-        half[n] = -_HALF * through[n] * (membrane[n] - vth) * inverse * inverse
+        half[n] = -_HALF * through[n] * distance[n] * inverse * inverse
 
 
 @njit(fastmath=FAST, error_model="numpy")
-def _from_auxiliary(membrane: Any, scale: Any, factor: Any, through: Any, half: Any) -> None:
+def _from_auxiliary(  # noqa: PLR0917
+    distance: Any, scale: Any, vth: Any, factor: Any, through: Any, half: Any
+) -> None:
     """Add the gradient of factor * (v / s)**2 to v, and to V."""
     for n in range(len(half)):
         inverse = _ONE / scale[n]
-        per_v = factor * membrane[n] * inverse * inverse
+        v = distance[n] + vth
+        per_v = factor * v * inverse * inverse
         through[n] += _TWO * per_v
-        half[n] -= per_v * membrane[n] * inverse * inverse
+        half[n] -= per_v * v * inverse * inverse
 
 
 @njit(fastmath=FAST, error_model="numpy")
@@ -258,7 +276,7 @@ def backward(  # noqa: PLR0917
     to_bits: Any,
     to_auxiliary: Any,
     bits: Any,
-    membranes: Any,
+    distances: Any,
     scales: Any,
     states: Any,
     decays: Any,
@@ -274,7 +292,7 @@ def backward(  # noqa: PLR0917
     Args:
         to_bits: gradient of the bits, shape (steps, samples, neurons); float32, or uint16 for bfloat16.
         to_auxiliary: gradient of the auxiliary sum.
-        bits, membranes, scales: as :func:`forward` gave them.
+        bits, distances, scales: as :func:`forward` gave them.
         states: gradients of u, v, Vu, C, V after the last step, shape (5, samples, neurons); carried on.
         decays, flags: as in :func:`forward`.
         alpha: of the estimator; below 0 for p.
@@ -286,20 +304,23 @@ def backward(  # noqa: PLR0917
     noisy = to_moments.shape[2] > neurons
     cu, cv, vth, _ = decays
     zero, logistic, summed = flags
-    scratch = np.empty((2, _BLOCK), np.float32)
+    scratch = np.empty((4, _BLOCK), np.float32)
     for b in range(first, last):
         for begin in range(0, neurons, _BLOCK):
             end = min(neurons, begin + _BLOCK)
             g_u, g_v = states[0, b, begin:end], states[1, b, begin:end]
             g_var_u, g_cov, g_var_v = states[2, b, begin:end], states[3, b, begin:end], states[4, b, begin:end]
             through, half = scratch[0, : end - begin], scratch[1, : end - begin]
+            distance, scale = scratch[2, : end - begin], scratch[3, : end - begin]
             for t in range(steps - 1, -1, -1):
-                fired, membrane, scale = bits[t, b, begin:end], membranes[t, b, begin:end], scales[t, b, begin:end]
-                _factors(membrane, scale, fired, vth, logistic, alpha, through)
-                _through(to_bits[t, b, begin:end], g_v, membrane, cv, vth, zero, through)
-                _to_variance(through, membrane, scale, vth, half)
+                fired = bits[t, b, begin:end]
+                _widen(distances[t, b, begin:end], distance)
+                _widen(scales[t, b, begin:end], scale)
+                _factors(distance, scale, fired, logistic, alpha, through)
+                _through(to_bits[t, b, begin:end], g_v, distance, cv, vth, zero, through)
+                _to_variance(through, distance, scale, half)
                 if summed:
-                    _from_auxiliary(membrane, scale, to_auxiliary, through, half)
+                    _from_auxiliary(distance, scale, vth, to_auxiliary, through, half)
                 if zero:
                     _silence(g_v, fired)
                 _add(g_v, cv, through)
