@@ -26,7 +26,7 @@ import torch
 from bitspike.errors import FileError, UsageError
 from bitspike.files import existing_file, replacing
 from bitspike.samples import SpikeData
-from bitspike.train.accuracy import accuracies
+from bitspike.train.accuracy import measured
 from bitspike.train.checkpoint import CHECKPOINT_FILE, restore_checkpoint, save_checkpoint
 from bitspike.train.layers.base import dimensions
 from bitspike.train.loop import Metrics, Trainer
@@ -51,7 +51,9 @@ class Run:
         model: the trained network.
         result: ``result[part]["calibration"][kind]`` holds NLL, ECE, Brier score and the reliability diagram;
             ``result[part][kind]``, accuracies from 0 to 1: part ``validation`` or ``test``, kind ``posterior``,
-            ``map`` or ``noisy``; and ``result["seconds"]``, the time that training took.
+            ``committee``, ``map`` or ``noisy``, as :mod:`bitspike.train.accuracy` tells them apart;
+            ``result[part]["fitted"][kind]``, the scores at ``result["temperature"][kind]``, fitted on the validation
+            part; and ``result["seconds"]``, the time that training took.
     """
 
     folder: Path | None
@@ -85,13 +87,15 @@ class Run:
         sizes = "-".join(dimensions(shape) for shape in shapes)
         where = "in memory" if self.folder is None else str(self.folder)
         lines = [f"run {self.recipe.name}, seed {self.recipe.seed}: {sizes}, {self.model.steps} steps, {where}"]
-        lines.append(f"{'accuracy':<12}" + "".join(f"{kind:>11}" for kind in _KINDS))
+        # Runs that were written before there were committees have none.
+        kinds = [kind for kind in ("posterior", "committee", "map", "noisy") if kind in self.result["test"]]
+        lines.append(f"{'accuracy':<12}" + "".join(f"{kind:>11}" for kind in kinds))
         for part in _PARTS:
-            lines.append(f"{part:<12}" + "".join(f"{self.result[part][kind]:>11.1%}" for kind in _KINDS))
+            lines.append(f"{part:<12}" + "".join(f"{self.result[part][kind]:>11.1%}" for kind in kinds))
         scores = self.result["test"].get("calibration", {})
         for name in ("ece", "nll", "brier"):
             if scores:
-                lines.append(f"{'test-' + name:<12}" + "".join(f"{scores[kind][name]:>11.4f}" for kind in _KINDS))
+                lines.append(f"{'test-' + name:<12}" + "".join(f"{scores[kind][name]:>11.4f}" for kind in kinds))
         return "\n".join(lines)
 
     def _repr_html_(self) -> str:
@@ -204,9 +208,7 @@ def _finish(trainer: Trainer, folder: Path | None, seconds: float) -> Run:
     run = Run(folder=folder, recipe=recipe, model=model, result={})
     members = recipe.training.members
     parts = {"validation": run.validation, "test": run.test}
-    result: dict[str, Any] = {
-        part: accuracies(model, data, members=members, floor=recipe.estimator.floor) for part, data in parts.items()
-    }
+    result = measured(model, parts, members=members, floor=recipe.estimator.floor)
     result |= {"members": members, "epochs": recipe.training.epochs, "seconds": round(seconds, 3)}
     if folder is not None:
         save_model(model, folder / MODEL_FILE)
