@@ -125,9 +125,7 @@ def measured(
         By part what `accuracies` returns and ``fitted``, the scores of each kind at its temperature; besides
         ``temperature`` by kind, and ``committee``, the size of the committee.
     """
-    found = {
-        part: predictions(model, data, members=members, floor=floor, seed=seed) for part, data in parts.items()
-    }
+    found = {part: predictions(model, data, members=members, floor=floor, seed=seed) for part, data in parts.items()}
     labels = parts["validation"].labels
     temperature = {kind: fit_temperature(each, labels) for kind, each in found["validation"].items()}
     return {

@@ -72,9 +72,7 @@ class Population(nn.Module):
         self.before: Shape = space(before) if spatial else (math.prod(before),)
         self.shape = shape
         self.connection = _connection(recipe, self.before, shape, bias=bias)
-        self.recurrent = (
-            nn.Linear(shape[0], shape[0], bias=False) if isinstance(recipe, RecurrentRecipe) else None
-        )
+        self.recurrent = nn.Linear(shape[0], shape[0], bias=False) if isinstance(recipe, RecurrentRecipe) else None
         self._has_current = recipe.du < FORGETS
         settings: dict[str, Any] = {
             "beta": (FORGETS - recipe.dv) / FORGETS,
@@ -201,9 +199,7 @@ def _populations(network: NetworkRecipe, shapes: tuple[Shape, ...]) -> Iterator[
 
 def _connection(recipe: LayerRecipe, before: Shape, shape: Shape, *, bias: bool) -> nn.Module:
     if isinstance(recipe, ConvRecipe):
-        return nn.Conv2d(
-            before[0], shape[0], recipe.kernel, stride=recipe.stride, padding=recipe.padding, bias=bias
-        )
+        return nn.Conv2d(before[0], shape[0], recipe.kernel, stride=recipe.stride, padding=recipe.padding, bias=bias)
     if isinstance(recipe, PoolRecipe):
         return SumPool(recipe.kernel, recipe.stride)
     return nn.Linear(before[0], math.prod(shape), bias=bias)
