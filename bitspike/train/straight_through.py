@@ -11,7 +11,7 @@ from bitspike.errors import UnsupportedError
 from bitspike.train.recipe import EstimatorRecipe, Recipe
 
 #: Width of the surrogate, in weights, and learning rate of the latent weights.
-WIDTH, RATE = 4.0, 0.02
+WIDTH, RATE = 8.0, 0.02
 
 
 def straight_through(recipe: Recipe, *, width: float = WIDTH, rate: float = RATE) -> Recipe:
