@@ -33,4 +33,6 @@ def straight_through(recipe: Recipe, *, width: float = WIDTH, rate: float = RATE
     estimator = EstimatorRecipe(name="surrogate", noise="none", floor=width)
     training = dataclasses.replace(recipe.training, rate=rate, sharpness=1.0)
     changes = {"posterior": type(posterior)(family="latent"), "estimator": estimator, "training": training}
-    return dataclasses.replace(recipe, **changes)
+    # Other rules of learning and other teachers are not plain.
+    plain = {key: type(vars(recipe)[key])() for key in ("rule", "distil") if key in vars(recipe)}
+    return dataclasses.replace(recipe, **changes, **plain)
