@@ -123,9 +123,15 @@ def _ours(side: str, recipe: Recipe, folder: Path | None) -> Outcome:
         temperature={kind: run.result["temperature"][kind] for kind in kinds},
         validation={kind: run.result["validation"][kind] for kind in kinds},
         seconds=run.result["seconds"],
-        weight_bits=sum(weights.numel() for weights in run.model.posteriors().values()),
+        weight_bits=_bits_per_weight(recipe) * sum(bits.size for bits in run.model.map_bits().values()),
         members={} if one_network else {"posterior": run.result["members"], "committee": run.result["committee"]},
     )
+
+
+def _bits_per_weight(recipe: Recipe) -> int:
+    """Return 1, but for the integer weights of a Gaussian posterior."""
+    posterior = vars(recipe).get("posterior")
+    return posterior.bits if posterior is not None and posterior.family == "gaussian" else 1
 
 
 def _snntorch(recipe: Recipe, folder: Path | None, rate: float) -> Outcome:
