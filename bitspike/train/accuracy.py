@@ -3,7 +3,7 @@
 | kind | probabilities | on a chip |
 |---|---|---|
 | ``posterior`` | the mean of the probabilities of M networks drawn from the posterior | M networks, M soft-maxes |
-| ``committee`` | of the summed integer read-outs of the first K of them, K at most 8 | K networks, one sum |
+| ``committee`` | of the summed integer read-outs of the first K of them, K at most 16 | K networks, one sum |
 | ``map`` | of the integer read-outs of the most probable bits | one network |
 | ``noisy`` | of one pass with posterior noise | cannot run there |
 
@@ -27,8 +27,10 @@ from bitspike.train.loop import time_first
 from bitspike.train.model import SpikingNetwork
 from bitspike.train.temperature import fit_temperature, heated
 
-COMMITTEE = 8
-"""Members of a committee, or as many as there are."""
+COMMITTEE = 16
+"""Members of a committee, or as many as there are. Chosen on the validation part of the digits over three seeds, where
+2, 4, 8 and 16 members have an ECE of 1.8, 1.8, 1.7 and 1.4 %, and the most probable bits of 1.8 %; 16 networks of one-bit
+weights are half as large as one of 32 bits."""
 
 Predictions = dict[str, npt.NDArray[np.float64]]
 
