@@ -184,7 +184,8 @@ def test_conditions_hold_where_they_hold():
     assert "97.00 ± 0.00" in text
     assert "96.50 ± 2.12" in text
     assert "bitspike, committee of 8" in text
-    assert "posterior less most probable bits +0.00, +0.50 points" in text
+    assert "posterior less most probable bits +0.25 points; seed by seed +0.00, +0.50" in text
+    assert "97.00% against 96.50%, +0.50 ± 2.12 points seed by seed" in text
     assert found.as_json()["summary"]["straight-through"]["map"]["raw"]["accuracy"]["mean"] == pytest.approx(0.965)
 
 
