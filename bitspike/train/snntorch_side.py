@@ -22,12 +22,13 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from bitspike.errors import UsageError
+from bitspike.errors import UnsupportedError, UsageError
 from bitspike.train.bench_sides import check_snntorch
 from bitspike.train.calibration import softmax
 from bitspike.train.loop import Trainer, flushed_denormals, time_first
 from bitspike.train.network_recipe import (
     ConvRecipe,
+    DenseRecipe,
     LayerRecipe,
     NetworkRecipe,
     PoolRecipe,
@@ -110,6 +111,7 @@ class SnnTorchNetwork(nn.Module):
 
     def __init__(self, recipe: Recipe) -> None:
         super().__init__()
+        check_sequence(recipe.network)
         self.readout = recipe.network.readout
         with torch.random.fork_rng(devices=()):
             torch.manual_seed(recipe.seed)
@@ -190,6 +192,26 @@ def train_snntorch(recipe: Recipe, *, rate: float = RATE, notify: Notify | None 
                 loss.backward()  # type: ignore[no-untyped-call]
                 optimiser.step()
     return SnnTorchRun(network=network, seconds=time.perf_counter() - start)
+
+
+def check_sequence(network: NetworkRecipe) -> None:
+    """Refuse layers that this module would not build as the recipe means them.
+
+    Raises:
+        UnsupportedError: another kind of layer, or one with sources, shortcuts, graded spikes or exact sums.
+    """
+    known = (DenseRecipe, RecurrentRecipe, ConvRecipe, PoolRecipe)
+    for at, layer in enumerate(network.layers):
+        # Told by the keys, some of which a recipe's layers need not have.
+        keys = vars(layer)
+        more = [key for key in ("sources", "shortcuts", "exact") if keys.get(key)]
+        more += ["spike"] if keys.get("spike", "binary") != "binary" else []
+        if not isinstance(layer, known) or more:
+            found = more[0] if more else f"kind {layer.kind!r}"
+            raise UnsupportedError(
+                f"network.layers[{at}]: found {found}; expected layers one after the other with binary spikes "
+                "for the snnTorch side"
+            )
 
 
 def _populations(network: NetworkRecipe, shapes: tuple[Shape, ...]) -> Iterator[Population]:

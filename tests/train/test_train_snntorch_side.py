@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import torch
 
-from bitspike.errors import MissingDependencyError, UsageError
+from bitspike.errors import MissingDependencyError, UnsupportedError, UsageError
 from bitspike.train import snntorch_side
 from bitspike.train.build import build_network
 from bitspike.train.calibration import calibration
@@ -138,3 +138,13 @@ def test_without_snntorch_one_line_names_what_installs_it(monkeypatch):
         monkeypatch.setitem(sys.modules, name, None)
     with pytest.raises(MissingDependencyError, match=r"is not installed; run: "):
         train_snntorch(recipe())
+
+
+@pytest.mark.parametrize(
+    ("key", "value"), [("sources", ("input",)), ("shortcuts", ("a",)), ("spike", "graded"), ("exact", True)]
+)
+def test_layers_that_would_be_built_in_another_sense_are_refused(key, value):
+    of = recipe()
+    object.__setattr__(of.network.layers[0], key, value)
+    with pytest.raises(UnsupportedError, match=rf"^network\.layers\[0\]: found {key}; expected layers one after"):
+        SnnTorchNetwork(of)
