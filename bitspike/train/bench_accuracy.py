@@ -25,7 +25,7 @@ from bitspike.train.calibration import calibration
 from bitspike.train.recipe import Recipe, load_recipe
 from bitspike.train.run import RECIPE_FILE, RESULT_FILE, fit
 from bitspike.train.schema import differences
-from bitspike.train.snntorch_side import RATE, train_snntorch
+from bitspike.train.snntorch_side import RATE, check_sequence, train_snntorch
 from bitspike.train.straight_through import straight_through
 from bitspike.train.temperature import fit_temperature
 
@@ -78,11 +78,14 @@ def bench_accuracy(
         UsageError: no seed, a seed or a side twice, an unknown side, or a run in `out` that has another recipe.
         FileError: a run that cannot be read or written.
         MissingDependencyError: snnTorch is not installed.
+        UnsupportedError: a network that the snnTorch side cannot have.
     """
     _check(seeds, sides)
     chosen = options or SideOptions()
     if set(sides) - {"bitspike"}:
         check_snntorch()
+    if "snntorch" in sides:
+        check_sequence(recipe.network)
     recipes = {side: chosen.straight(recipe) if side == "straight-through" else recipe for side in sides}
     runs = [(side, seed) for seed in seeds for side in sides]
     outcomes = []
