@@ -27,7 +27,7 @@ def test_accuracy(demo):
     assert accuracy["map"] >= 0.97
     assert accuracy["posterior"] >= 0.95
     assert accuracy["noisy"] >= 0.95
-    assert set(demo[1]["calibration"]) == {"posterior", "map", "noisy"}
+    assert set(demo[1]["calibration"]) == {"posterior", "committee", "map", "noisy"}
     assert all(0 < scores["ece"] < 0.1 for scores in demo[1]["calibration"].values())
 
 

@@ -1,4 +1,4 @@
-"""Commands that measure: bench estimators, bench train and bench gradients."""
+"""Commands that measure: bench estimators, train, gradients, accuracy and detection."""
 
 import json
 from pathlib import Path
@@ -79,4 +79,61 @@ def gradients(
 
     with progress("bench") as notify:
         result = bench_gradients(depth=depth, updates=updates, notify=notify)
+    show(result, result.as_json(), as_json)
+
+
+@app.command("accuracy")
+def accuracy(
+    recipe: Annotated[Path, typer.Argument(metavar="RECIPE", help="A recipe, such as examples/digits.toml.")],
+    seeds: Annotated[str, typer.Option("--seeds", help="Of the runs, with commas.")] = "0,1,2",
+    sides: Annotated[str, typer.Option("--sides", help="Some of the three, with commas.")] = (
+        "bitspike,straight-through,snntorch"
+    ),
+    out: Annotated[
+        Path | None, typer.Option("--out", help="A folder for the runs; finished ones in it are not run again.")
+    ] = None,
+    snntorch_rate: Annotated[float, typer.Option("--snntorch-rate", help="Of Adam, for snnTorch.")] = 1e-3,
+    straight_rate: Annotated[
+        float | None, typer.Option("--straight-rate", help="Of the latent weights; default: a measured one.")
+    ] = None,
+    straight_width: Annotated[
+        float | None, typer.Option("--straight-width", help="Of the surrogate, in weights; default: a measured one.")
+    ] = None,
+    as_json: Json = False,
+) -> None:
+    """Accuracy, collapse gap and calibration of a recipe, beside straight-through and snnTorch (three runs a seed)."""
+    from bitspike.errors import UsageError
+    from bitspike.train.bench_accuracy import SideOptions, bench_accuracy
+    from bitspike.train.recipe import load_recipe
+
+    if not all(part.strip().isdecimal() for part in seeds.split(",")):
+        raise UsageError(f"--seeds {seeds!r}; expected whole numbers with commas, such as 0,1,2")
+    options = SideOptions(snntorch_rate=snntorch_rate, straight_rate=straight_rate, straight_width=straight_width)
+    with progress("bench") as notify:
+        result = bench_accuracy(
+            load_recipe(recipe),
+            seeds=[int(part) for part in seeds.split(",")],
+            sides=[part.strip() for part in sides.split(",")],
+            out=out,
+            options=options,
+            notify=notify,
+        )
+    show(result, result.as_json(), as_json)
+
+
+@app.command("detection")
+def detection(
+    run: Annotated[Path, typer.Argument(metavar="RUN", help="A run folder, as bitspike train makes it.")],
+    against: Annotated[
+        str, typer.Option("--against", metavar="DATA", help="noise, or a data set such as fashion:DIR.")
+    ] = "noise",
+    samples: Annotated[int | None, typer.Option("--samples", help="The first so many of each; default: all.")] = None,
+    seed: Annotated[int, typer.Option("--seed", help="Of the noise and of the first member.")] = 0,
+    as_json: Json = False,
+) -> None:
+    """How well a trained network tells its own test samples from others, by its certainty (area under the ROC)."""
+    from bitspike.train import load_run
+    from bitspike.train.detection import detect
+
+    result = detect(load_run(run), against=against, samples=samples, seed=seed)
     show(result, result.as_json(), as_json)

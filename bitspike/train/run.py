@@ -27,7 +27,7 @@ import torch
 from bitspike.errors import FileError, UsageError
 from bitspike.files import existing_file, replacing
 from bitspike.samples import SpikeData
-from bitspike.train.accuracy import accuracies
+from bitspike.train.accuracy import measured
 from bitspike.train.checkpoint import CHECKPOINT_FILE, restore_checkpoint, save_checkpoint
 from bitspike.train.launch import Accelerator, Placement, launch
 from bitspike.train.layers.base import dimensions
@@ -54,7 +54,9 @@ class Run:
         model: the trained network.
         result: ``result[part]["calibration"][kind]`` holds NLL, ECE, Brier score and the reliability diagram;
             ``result[part][kind]``, accuracies from 0 to 1: part ``validation`` or ``test``, kind ``posterior``,
-            ``map`` or ``noisy``; ``epochs``, the epochs trained, and ``kept_epoch``, the one that the network is of;
+            ``committee``, ``map`` or ``noisy``, as :mod:`bitspike.train.accuracy` tells them apart;
+            ``result[part]["fitted"][kind]``, the scores at ``result["temperature"][kind]``, fitted on the validation
+            part; ``epochs``, the epochs trained, and ``kept_epoch``, the one that the network is of;
             ``seconds``, the time of these epochs over all resumes; ``processes``, how many trained, and ``device``, on
             what kind; and ``parameters``, the SHA-256 of all parameters after the last epoch, the same in each process.
     """
@@ -92,13 +94,15 @@ class Run:
         sizes += f" ({more} connections more than a chain)" if more else ""
         where = "in memory" if self.folder is None else str(self.folder)
         lines = [f"run {self.recipe.name}, seed {self.recipe.seed}: {sizes}, {self.model.steps} steps, {where}"]
-        lines.append(f"{'accuracy':<12}" + "".join(f"{kind:>11}" for kind in _KINDS))
+        # Runs that were written before there were committees have none.
+        kinds = [kind for kind in ("posterior", "committee", "map", "noisy") if kind in self.result["test"]]
+        lines.append(f"{'accuracy':<12}" + "".join(f"{kind:>11}" for kind in kinds))
         for part in _PARTS:
-            lines.append(f"{part:<12}" + "".join(f"{self.result[part][kind]:>11.1%}" for kind in _KINDS))
+            lines.append(f"{part:<12}" + "".join(f"{self.result[part][kind]:>11.1%}" for kind in kinds))
         scores = self.result["test"].get("calibration", {})
         for name in ("ece", "nll", "brier"):
             if scores:
-                lines.append(f"{'test-' + name:<12}" + "".join(f"{scores[kind][name]:>11.4f}" for kind in _KINDS))
+                lines.append(f"{'test-' + name:<12}" + "".join(f"{scores[kind][name]:>11.4f}" for kind in kinds))
         return "\n".join(lines)
 
     def _repr_html_(self) -> str:
@@ -249,9 +253,7 @@ def _finish(trainer: Trainer, folder: Path | None, seconds: float) -> Run:
         return run
     members = recipe.training.members
     parts = {"validation": run.validation, "test": run.test}
-    result: dict[str, Any] = {
-        part: accuracies(model, data, members=members, floor=recipe.estimator.floor) for part, data in parts.items()
-    }
+    result = measured(model, parts, members=members, floor=recipe.estimator.floor)
     result |= {"members": members, "epochs": trainer.epoch, "kept_epoch": trainer.kept_epoch}
     result |= {"seconds": round(seconds, 3), "parameters": trainer.fingerprint()}
     result |= {"processes": trainer.processes.count, "device": trainer.processes.device.type}

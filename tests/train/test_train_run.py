@@ -104,8 +104,8 @@ def test_results_are_what_the_read_back_model_gives(whole):
 def test_a_run_prints_its_accuracies(whole):
     lines = str(whole).splitlines()
     assert lines[0].startswith("run small, seed 0: 64-12-10, 4 steps, ")
-    assert lines[1].split() == ["accuracy", "posterior", "map", "noisy"]
-    assert lines[3].split()[2] == f"{whole.result['test']['map']:.1%}"
+    assert lines[1].split() == ["accuracy", "posterior", "committee", "map", "noisy"]
+    assert lines[3].split()[3] == f"{whole.result['test']['map']:.1%}"
     assert f"<td>{whole.result['test']['map']:.1%}</td>" in whole._repr_html_()
     with pytest.raises(dataclasses.FrozenInstanceError):
         whole.folder = None

@@ -1,0 +1,185 @@
+"""Accuracy and calibration side by side: a recipe, plain straight-through, and snnTorch at full precision.
+
+    bitspike           the recipe as it is
+    straight-through   the same with latent weights and without noise: signs forward, gradients straight through
+                       (:mod:`bitspike.train.straight_through`)
+    snntorch           the same architecture with weights of full precision (:mod:`bitspike.train.snntorch_side`)
+
+All sides see the same spikes in the same batches for the same epochs, seed by seed. Nothing is chosen on the test part:
+it is looked at once, after the last epoch. A temperature is fitted on the validation part for each side and kind of
+prediction alike, and scores are told with it and without it. ECE has 15 bins.
+"""
+
+import dataclasses
+import json
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+from bitspike.errors import FileError, UsageError
+from bitspike.files import existing_file, replacing
+from bitspike.train.accuracy import Predictions, fitted, totals
+from bitspike.train.accuracy_table import AccuracyBench, Outcome
+from bitspike.train.bench_sides import check_snntorch
+from bitspike.train.calibration import calibration
+from bitspike.train.recipe import Recipe, load_recipe
+from bitspike.train.run import RECIPE_FILE, RESULT_FILE, fit
+from bitspike.train.schema import differences
+from bitspike.train.snntorch_side import RATE, check_sequence, train_snntorch
+from bitspike.train.straight_through import straight_through
+from bitspike.train.temperature import fit_temperature
+
+SIDES = ("bitspike", "straight-through", "snntorch")
+_FULL_PRECISION = 32
+Notify = Callable[[str, int, int], None]
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class SideOptions:
+    """What the other sides need besides the recipe.
+
+    Attributes:
+        snntorch_rate: learning rate of Adam for snnTorch.
+        straight_rate: learning rate of the latent weights; None for what the module recommends.
+        straight_width: width of the surrogate gradient of straight-through, in weights; None likewise.
+    """
+
+    snntorch_rate: float = RATE
+    straight_rate: float | None = None
+    straight_width: float | None = None
+
+    def straight(self, recipe: Recipe) -> Recipe:
+        """Return the recipe of the straight-through side."""
+        given = {"rate": self.straight_rate, "width": self.straight_width}
+        return straight_through(recipe, **{key: value for key, value in given.items() if value is not None})
+
+
+def bench_accuracy(
+    recipe: Recipe,
+    *,
+    seeds: Sequence[int] = (0, 1, 2),
+    sides: Sequence[str] = SIDES,
+    out: Path | None = None,
+    options: SideOptions | None = None,
+    notify: Notify | None = None,
+) -> AccuracyBench:
+    """Train and measure each side with each seed; see the module's docstring.
+
+    Args:
+        recipe: of all sides; its own seed is replaced.
+        seeds: one or more, each once.
+        sides: some of `SIDES`.
+        out: a folder for one run folder a side and seed, ``SIDE-SEED``. What is finished there is read and not trained
+            again, and what was stopped goes on from its last whole epoch, but for snnTorch, which starts again.
+        options: of the other sides.
+        notify: called with a label, the number of the run from 0, and the number of runs.
+
+    Raises:
+        UsageError: no seed, a seed or a side twice, an unknown side, or a run in `out` that has another recipe.
+        FileError: a run that cannot be read or written.
+        MissingDependencyError: snnTorch is not installed.
+        UnsupportedError: a network that the snnTorch side cannot have.
+    """
+    _check(seeds, sides)
+    chosen = options or SideOptions()
+    if set(sides) - {"bitspike"}:
+        check_snntorch()
+    if "snntorch" in sides:
+        check_sequence(recipe.network)
+    recipes = {side: chosen.straight(recipe) if side == "straight-through" else recipe for side in sides}
+    runs = [(side, seed) for seed in seeds for side in sides]
+    outcomes = []
+    for number, (side, seed) in enumerate(runs):
+        if notify is not None:
+            notify(f"{side}, seed {seed}", number, len(runs))
+        folder = None if out is None else out / f"{side}-{seed}"
+        seeded = recipes[side].with_seed(seed)
+        if side == "snntorch":
+            outcomes.append(_snntorch(seeded, folder, chosen.snntorch_rate))
+        else:
+            outcomes.append(_ours(side, seeded, folder))
+    return AccuracyBench(recipe=recipe.name, data=recipe.data.name, outcomes=tuple(outcomes))
+
+
+def _check(seeds: Sequence[int], sides: Sequence[str]) -> None:
+    for key, found in (("seeds", seeds), ("sides", sides)):
+        if not found or len(set(found)) < len(found):
+            raise UsageError(f"{key}: found {','.join(map(str, found))!r}; expected one or more, each once")
+    for side in sides:
+        if side not in SIDES:
+            raise UsageError(f"sides: found {side!r}; expected some of {', '.join(SIDES)}")
+
+
+def _ours(side: str, recipe: Recipe, folder: Path | None) -> Outcome:
+    resume = folder is not None and (folder / RECIPE_FILE).exists()
+    run = fit(recipe, out=folder, resume=resume, progress=False)
+    test = run.result["test"]
+    if "fitted" not in test:
+        raise FileError(folder, "holds a run of an earlier version, without a committee; expected a new folder")
+    one_network = side == "straight-through"
+    kinds = ("map",) if one_network else ("posterior", "committee", "map")
+    return Outcome(
+        side=side,
+        seed=recipe.seed,
+        raw={kind: _without_diagram(test["calibration"][kind]) for kind in kinds},
+        fitted={kind: test["fitted"][kind] for kind in kinds},
+        temperature={kind: run.result["temperature"][kind] for kind in kinds},
+        validation={kind: run.result["validation"][kind] for kind in kinds},
+        seconds=run.result["seconds"],
+        weight_bits=_bits_per_weight(recipe) * sum(bits.size for bits in run.model.map_bits().values()),
+        members={} if one_network else {"posterior": run.result["members"], "committee": run.result["committee"]},
+    )
+
+
+def _bits_per_weight(recipe: Recipe) -> int:
+    """Return 1, but for the integer weights of a Gaussian posterior."""
+    posterior = vars(recipe).get("posterior")
+    return posterior.bits if posterior is not None and posterior.family == "gaussian" else 1
+
+
+def _snntorch(recipe: Recipe, folder: Path | None, rate: float) -> Outcome:
+    """Train snnTorch's side, or read what was trained."""
+    if folder is not None and (folder / RESULT_FILE).exists():
+        return _read(recipe, folder, rate)
+    run = train_snntorch(recipe, rate=rate)
+    parts = {part: recipe.data.load(part) for part in ("validation", "test")}
+    found: dict[str, Predictions] = {part: {"map": run.probabilities(data.spikes)} for part, data in parts.items()}
+    labels = {part: data.labels for part, data in parts.items()}
+    temperature = {"map": fit_temperature(found["validation"]["map"], labels["validation"])}
+    outcome = Outcome(
+        side="snntorch",
+        seed=recipe.seed,
+        raw={"map": totals(calibration(found["test"]["map"], labels["test"]))},
+        fitted=fitted(found["test"], labels["test"], temperature),
+        temperature=temperature,
+        validation={"map": calibration(found["validation"]["map"], labels["validation"]).accuracy},
+        seconds=round(run.seconds, 3),
+        weight_bits=_FULL_PRECISION * run.weights,
+        members={},
+    )
+    if folder is not None:
+        with replacing(folder / RECIPE_FILE) as temporary:
+            temporary.write_text(recipe.to_toml(), encoding="utf-8")
+        with replacing(folder / RESULT_FILE) as temporary:
+            temporary.write_text(json.dumps({"rate": rate, **outcome.as_json()}, indent=2) + "\n", encoding="utf-8")
+    return outcome
+
+
+def _read(recipe: Recipe, folder: Path, rate: float) -> Outcome:
+    """Return a finished run of snnTorch's side; refuse one of another recipe or rate."""
+    for key, found, saved in differences(recipe, load_recipe(folder / RECIPE_FILE)):
+        raise UsageError(f"{key}: found {found!r}; expected {saved!r}, as in the run in {folder}")
+    path = existing_file(folder / RESULT_FILE)
+    try:
+        saved = json.loads(path.read_text(encoding="utf-8"))
+        written = saved.pop("rate")
+        outcome = Outcome(**saved)
+    except (json.JSONDecodeError, UnicodeDecodeError, AttributeError, KeyError, TypeError) as error:
+        raise FileError(path, f"is no result of this bench ({error})") from None
+    if written != rate:
+        raise UsageError(f"snntorch rate: found {rate}; expected {written}, as in the run in {folder}")
+    return outcome
+
+
+def _without_diagram(scores: dict[str, Any]) -> dict[str, float]:
+    return {key: scores[key] for key in ("accuracy", "nll", "ece", "brier")}

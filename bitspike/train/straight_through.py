@@ -1,0 +1,38 @@
+"""A recipe's network trained by plain straight-through: the baseline of one-bit weights without a posterior.
+
+The weights are the signs of latent ones and the gradient passes to them as if they were those; spikes are certain and
+have snnTorch's arctangent as surrogate gradient, as ST-BiSNN of Jang, Skatchkovsky, Simeone (arXiv 2012.08300) has a
+surrogate of its own. Architecture, thresholds, decays, biases, read-out, epochs and batches are the recipe's.
+"""
+
+import dataclasses
+
+from bitspike.errors import UnsupportedError
+from bitspike.train.recipe import EstimatorRecipe, Recipe
+
+#: Width of the surrogate, in weights, and learning rate of the latent weights.
+WIDTH, RATE = 8.0, 0.02
+
+
+def straight_through(recipe: Recipe, *, width: float = WIDTH, rate: float = RATE) -> Recipe:
+    """Return the recipe of the straight-through network.
+
+    Args:
+        recipe: of the network with a posterior.
+        width: of the surrogate gradient, in weights: without noise the estimator's ``floor`` is nothing else.
+        rate: learning rate of the latent weights at the start.
+
+    Raises:
+        UsageError: an impossible width or rate.
+        UnsupportedError: recipes that know no latent weights.
+    """
+    # Told by the field, so that this module reads recipes from before there were families.
+    posterior = vars(recipe).get("posterior")
+    if posterior is None:
+        raise UnsupportedError("straight-through: recipes have no posterior.family here; expected family 'latent'")
+    estimator = EstimatorRecipe(name="surrogate", noise="none", floor=width)
+    training = dataclasses.replace(recipe.training, rate=rate, sharpness=1.0)
+    changes = {"posterior": type(posterior)(family="latent"), "estimator": estimator, "training": training}
+    # Other rules of learning and other teachers are not plain.
+    plain = {key: type(vars(recipe)[key])() for key in ("rule", "distil") if key in vars(recipe)}
+    return dataclasses.replace(recipe, **changes, **plain)

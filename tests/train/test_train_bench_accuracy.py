@@ -1,0 +1,222 @@
+"""The bench of accuracy: sides, seeds, what is not run again, its table and its conditions."""
+
+import dataclasses
+import json
+
+import pytest
+
+from bitspike.cli import main
+from bitspike.errors import FileError, UnsupportedError, UsageError
+from bitspike.train import bench_accuracy as bench_module
+from bitspike.train.accuracy_table import AccuracyBench, Outcome
+from bitspike.train.bench_accuracy import SideOptions, bench_accuracy
+from bitspike.train.recipe import Recipe, parse_recipe
+from bitspike.train.straight_through import straight_through
+
+TEXT = """
+name = "small"
+[data]
+name = "digits"
+steps = 4
+[network]
+readout = "membrane_sum"
+temperature = 20
+[[network.layers]]
+neurons = 12
+vth = 4
+dv = 1024
+[[network.layers]]
+neurons = 10
+[training]
+epochs = 2
+batch = 256
+rate = 0.05
+members = 3
+"""
+HAS_FAMILIES = "posterior" in {field.name for field in dataclasses.fields(Recipe)}
+SIDES = ("bitspike", "straight-through", "snntorch") if HAS_FAMILIES else ("bitspike", "snntorch")
+
+
+@pytest.fixture(scope="module")
+def recipe():
+    return parse_recipe(TEXT, source="small.toml")
+
+
+@pytest.fixture(autouse=True)
+def _snntorch():
+    pytest.importorskip("snntorch")
+
+
+@pytest.fixture(scope="module")
+def folder(recipe, tmp_path_factory):
+    pytest.importorskip("snntorch")
+    found = tmp_path_factory.mktemp("bench")
+    bench_accuracy(recipe, seeds=(0, 3), sides=SIDES, out=found)
+    return found
+
+
+def outcome(side, seed, accuracy, ece, kinds=("map",)):
+    """An outcome whose kinds have the given accuracies and calibration errors."""
+    scores = {
+        kind: {"accuracy": a, "ece": e, "nll": 0.5, "brier": 0.1}
+        for kind, a, e in zip(kinds, accuracy, ece, strict=True)
+    }
+    return Outcome(
+        side=side, seed=seed, raw=scores, fitted=scores, temperature=dict.fromkeys(kinds, 1.0),
+        validation=dict.fromkeys(kinds, 0.9), seconds=2.0, weight_bits=100,
+        members={"posterior": 16, "committee": 8} if len(kinds) > 1 else {},
+    )  # fmt: skip
+
+
+OURS = ("posterior", "committee", "map")
+
+
+def table(*outcomes):
+    return AccuracyBench(recipe="small", data="digits", outcomes=outcomes)
+
+
+def test_the_command_trains_each_side_with_each_seed(recipe, folder, tmp_path, capsys):
+    file = tmp_path / "small.toml"
+    file.write_text(TEXT, encoding="utf-8")
+    arguments = ["bench", "accuracy", str(file), "--seeds", "0,3", "--sides", ",".join(SIDES), "--out", str(folder)]
+    assert main([*arguments, "--json"]) == 0
+    found = json.loads(capsys.readouterr().out)
+    assert (found["recipe"], found["data"], found["seeds"]) == ("small", "digits", [0, 3])
+    assert tuple(found["summary"]) == SIDES
+    assert [(run["side"], run["seed"]) for run in found["runs"]] == [(side, seed) for seed in (0, 3) for side in SIDES]
+    weights = 64 * 12 + 120
+    for run in found["runs"]:
+        ours = run["side"] == "bitspike"
+        assert tuple(run["raw"]) == tuple(run["fitted"]) == (OURS if ours else ("map",))
+        assert run["weight_bits"] == (32 if run["side"] == "snntorch" else 1) * weights
+        assert run["members"] == ({"posterior": 3, "committee": 3} if ours else {})
+        assert run["seconds"] > 0
+        for kind, scores in run["raw"].items():
+            assert set(scores) == {"accuracy", "nll", "ece", "brier"}
+            assert scores["accuracy"] == run["fitted"][kind]["accuracy"]
+            assert 0 <= run["validation"][kind] <= 1
+    assert len(found["gaps"]) == 2
+    assert all(isinstance(each["holds"], bool) for each in found["conditions"])
+    assert main(arguments) == 0
+    assert "small on digits, test part: mean and deviation over seeds 0, 3" in capsys.readouterr().out
+
+
+def test_finished_runs_are_not_run_again(recipe, folder, monkeypatch):
+    def refuse(*_arguments, **_options):
+        raise AssertionError
+
+    monkeypatch.setattr(bench_module, "train_snntorch", refuse)
+    monkeypatch.setattr("bitspike.train.run._train", refuse)
+    told = []
+    found = bench_accuracy(recipe, seeds=(3, 0), sides=SIDES, out=folder, notify=lambda *parts: told.append(parts))
+    assert found.seeds == (3, 0)
+    assert told[0] == ("bitspike, seed 3", 0, 2 * len(SIDES))
+    with pytest.raises(AssertionError):
+        bench_accuracy(recipe, seeds=(1,), sides=("snntorch",), out=folder)
+
+
+def test_both_sides_repeat_themselves(recipe, folder):
+    again = bench_accuracy(recipe, seeds=(3,), sides=("bitspike", "snntorch"))
+    kept = bench_accuracy(recipe, seeds=(3,), sides=("bitspike", "snntorch"), out=folder)
+    for one, other in zip(again.outcomes, kept.outcomes, strict=True):
+        assert dataclasses.replace(one, seconds=0) == dataclasses.replace(other, seconds=0)
+
+
+def test_runs_of_another_recipe_or_rate_are_refused(recipe, folder):
+    other = dataclasses.replace(recipe, training=dataclasses.replace(recipe.training, epochs=3))
+    for side in ("bitspike", "snntorch"):
+        with pytest.raises(UsageError, match=r"^training\.epochs: found 3; expected 2, as in the run"):
+            bench_accuracy(other, seeds=(0,), sides=(side,), out=folder)
+    with pytest.raises(UsageError, match=r"^snntorch rate: found 0\.5; expected 0\.001, as in the run in "):
+        bench_accuracy(recipe, seeds=(0,), sides=("snntorch",), out=folder, options=SideOptions(snntorch_rate=0.5))
+
+
+@pytest.mark.parametrize("text", ["{", "[]", '{"rate": 1.0}', '{"rate": 1.0, "side": "snntorch", "more": 1}'])
+def test_a_damaged_result_is_told(recipe, folder, tmp_path, text):
+    (tmp_path / "snntorch-0").mkdir()
+    for name in ("recipe.toml", "result.json"):
+        (tmp_path / "snntorch-0" / name).write_bytes((folder / "snntorch-0" / name).read_bytes())
+    (tmp_path / "snntorch-0" / "result.json").write_text(text, encoding="utf-8")
+    with pytest.raises(FileError, match=r"is no result of this bench"):
+        bench_accuracy(recipe, seeds=(0,), sides=("snntorch",), out=tmp_path)
+
+
+def test_a_run_without_a_committee_is_told(recipe, folder, tmp_path):
+    old = tmp_path / "bitspike-0"
+    old.mkdir()
+    for file in (folder / "bitspike-0").iterdir():
+        (old / file.name).write_bytes(file.read_bytes())
+    result = json.loads((old / "result.json").read_text(encoding="utf-8"))
+    del result["test"]["fitted"]
+    (old / "result.json").write_text(json.dumps(result), encoding="utf-8")
+    with pytest.raises(FileError, match=r"holds a run of an earlier version"):
+        bench_accuracy(recipe, seeds=(0,), sides=("bitspike",), out=tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["--seeds", "0,x"], "--seeds '0,x'; expected whole numbers with commas"),
+        (["--seeds", "1,1"], "seeds: found '1,1'; expected one or more, each once"),
+        (["--sides", "bitspike,norse"], "sides: found 'norse'; expected some of bitspike, straight-through, snntorch"),
+        (["--snntorch-rate", "0", "--sides", "snntorch"], "rate: found 0.0; expected a number above 0"),
+    ],
+)
+def test_impossible_arguments_are_refused(tmp_path, capsys, arguments, message):
+    file = tmp_path / "small.toml"
+    file.write_text(TEXT, encoding="utf-8")
+    assert main(["bench", "accuracy", str(file), *arguments]) == 2
+    assert message in capsys.readouterr().err
+
+
+def test_conditions_hold_where_they_hold():
+    found = table(
+        outcome("bitspike", 0, (0.970, 0.970, 0.970), (0.01, 0.01, 0.02), OURS),
+        outcome("bitspike", 1, (0.975, 0.960, 0.970), (0.01, 0.01, 0.02), OURS),
+        outcome("straight-through", 0, (0.95,), (0.03,)),
+        outcome("straight-through", 1, (0.98,), (0.03,)),
+        outcome("snntorch", 0, (0.99,), (0.01,)),
+        outcome("snntorch", 1, (0.99,), (0.01,)),
+    )
+    assert found.gaps == pytest.approx((0, 0.005))
+    assert [each.holds for each in found.conditions] == [True] * 7
+    text = str(found)
+    assert "97.00 ± 0.00" in text
+    assert "96.50 ± 2.12" in text
+    assert "bitspike, committee of 8" in text
+    assert "posterior less most probable bits +0.25 points; seed by seed +0.00, +0.50" in text
+    assert "97.00% against 96.50%, +0.50 ± 2.12 points seed by seed" in text
+    assert found.as_json()["summary"]["straight-through"]["map"]["raw"]["accuracy"]["mean"] == pytest.approx(0.965)
+
+
+def test_conditions_fail_where_they_fail():
+    found = table(
+        outcome("bitspike", 0, (0.976, 0.97, 0.970), (0.01, 0.02, 0.02), OURS),
+        outcome("straight-through", 0, (0.97,), (0.02,)),
+        outcome("snntorch", 0, (0.991,), (0.01,)),
+    )
+    assert [each.holds for each in found.conditions] == [False] * 7
+    assert "FAILS  most probable bits within 2 points of snnTorch: 97.00% against 99.10%, -2.10 points" in str(found)
+
+
+def test_conditions_that_no_side_can_tell_are_left_out():
+    alone = table(outcome("bitspike", 0, (0.97, 0.97, 0.97), (0.01, 0.01, 0.02), OURS))
+    assert [each.name.split()[0] for each in alone.conditions] == ["collapse", "the", "the"]
+    assert table(outcome("snntorch", 0, (0.9,), (0.1,))).conditions == ()
+
+
+@pytest.mark.skipif(HAS_FAMILIES, reason="recipes have families of posteriors")
+def test_recipes_without_families_have_no_straight_through(recipe):
+    with pytest.raises(UnsupportedError, match=r"^straight-through: recipes have no posterior\.family here"):
+        straight_through(recipe)
+
+
+@pytest.mark.skipif(not HAS_FAMILIES, reason="recipes have no families of posteriors")
+def test_straight_through_changes_weights_spikes_and_rate_alone(recipe):
+    found = straight_through(recipe, width=3.0, rate=0.01)
+    assert found.posterior.family == "latent"
+    assert (found.estimator.name, found.estimator.noise, found.estimator.floor) == ("surrogate", "none", 3.0)
+    assert found.training == dataclasses.replace(recipe.training, rate=0.01, sharpness=1.0)
+    assert (found.data, found.network) == (recipe.data, recipe.network)
+    with pytest.raises(UsageError, match=r"^floor: found 0"):
+        straight_through(recipe, width=0)
