@@ -35,12 +35,13 @@ def train(
     out: Annotated[Path, typer.Option("--out", help="The run folder; it must not exist, unless --resume.")],
     resume: Annotated[bool, typer.Option("--resume", help="Go on from the last whole epoch, bit for bit.")] = False,
     seed: Annotated[int | None, typer.Option("--seed", help="Replaces the recipe's seed.")] = None,
+    data: Annotated[str | None, typer.Option("--data", help="Replaces the recipe's data, as mnist:DIR.")] = None,
     as_json: Json = False,
 ) -> None:
     """Train a network by a recipe; everything that it makes lies in one run folder."""
     from bitspike.train import fit
 
-    run = fit(recipe, out=out, resume=resume, seed=seed)
+    run = fit(recipe, out=out, resume=resume, seed=seed, data=data)
     show(f"{run}\nrun: {run.folder}", {"folder": str(run.folder), **run.result}, as_json)
 
 

@@ -96,7 +96,7 @@ def load_data(name: str, *, part: str = "test", steps: int = 16, seed: int = 0, 
         part: ``train``, ``validation``, ``test`` or ``all``.
         steps: algorithmic time steps of a sample, 1 or more.
         seed: seed of the encoder; the spikes of a sample do not depend on the part it is asked in.
-        options: `encoder`, `threshold`, `change`, `window` and `duration_ms` of
+        options: `encoder`, `threshold`, `change`, `window`, `duration_ms`, `pool` and `least` of
             :class:`bitspike.train.encoders.Encoding`.
 
     Raises:

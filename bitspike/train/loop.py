@@ -17,6 +17,7 @@ from bitspike.train.data import load_samples
 from bitspike.train.dataset import LevelSamples, Samples
 from bitspike.train.encode import Stream, permutation, words
 from bitspike.train.model import SpikingNetwork
+from bitspike.train.moves import moved_spikes
 from bitspike.train.recipe import Recipe
 
 Metrics = dict[str, float | int]
@@ -109,6 +110,7 @@ class Trainer:
         for start in range(0, len(order), self.recipe.training.batch):
             batch = self._moved(self._samples.take(order[start : start + self.recipe.training.batch]), epoch)
             spikes = batch.encode(steps=self.recipe.data.steps, seed=seed, stream=Stream.SPIKES + epoch)
+            spikes = moved_spikes(spikes, batch, self.recipe.data, seed=seed, epoch=epoch)
             yield time_first(spikes), torch.from_numpy(batch.labels.copy())
 
     def _moved(self, batch: Samples, epoch: int) -> Samples:

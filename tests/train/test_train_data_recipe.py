@@ -76,10 +76,23 @@ def test_classes_are_those_of_the_data(tmp_path):
         fit(recipe(f"events:{tmp_path / 'e.npz'}"), progress=False)
 
 
-@pytest.mark.parametrize("key", ["shift", "turn", "zoom"])
-def test_only_images_are_moved(key):
-    with pytest.raises(UsageError, match=f"r: data.{key}: found 0.5; expected 0: nmnist:x has no images to move"):
-        recipe("nmnist:x", f"{key} = 0.5")
+@pytest.mark.parametrize("key", ["turn", "zoom"])
+def test_speech_is_not_turned(key):
+    with pytest.raises(UsageError, match=f"r: data.{key}: found 0.5; expected 0: fsdd:x has no images to move"):
+        recipe("fsdd:x", f"{key} = 0.5")
+
+
+@pytest.mark.parametrize("key", ["pool", "least"])
+def test_only_events_are_counted(key):
+    with pytest.raises(UsageError, match=f"{key}: found 2; expected 1: stills have no events to count"):
+        recipe("mnist:x", f"{key} = 2")
+
+
+def test_data_may_lie_in_another_place():
+    whole = recipe("mnist:somewhere")
+    assert whole.with_data("mnist:elsewhere").data.name == "mnist:elsewhere"
+    with pytest.raises(UsageError, match="expected 20, the classes of shd:x"):
+        whole.with_data("shd:x")
 
 
 def test_images_in_a_folder_are_learned_and_simulated(tmp_path, capsys):
