@@ -136,6 +136,46 @@ class SpikeSamples:
         return np.unpackbits(self.bits, axis=2, count=math.prod(self.shape))
 
 
+@dataclass(frozen=True, eq=False, kw_only=True, slots=True)
+class FoldedSamples:
+    """Recordings of which consecutive steps are one step of the network, with neurons of their own.
+
+    Attributes:
+        finer: the recordings in their finer steps.
+        fold: finer steps in one step.
+    """
+
+    finer: Samples
+    fold: int
+
+    @property
+    def labels(self) -> npt.NDArray[np.int64]:
+        """Class of each sample."""
+        return self.finer.labels
+
+    @property
+    def indices(self) -> Rows:
+        """Index of each sample in the whole data set."""
+        return self.finer.indices
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        """Shape of the neurons: those of the first part of a step, then those of the next."""
+        return folded_shape(self.finer.shape, self.fold)
+
+    def __len__(self) -> int:
+        return len(self.finer)
+
+    def take(self, rows: Rows) -> "FoldedSamples":
+        """Return the samples of the given rows, in their order."""
+        return replace(self, finer=self.finer.take(rows))
+
+    def encode(self, *, steps: int, seed: int, stream: int = Stream.SPIKES) -> npt.NDArray[np.uint8]:
+        """Return the spikes of these samples, shape (samples, steps, neurons)."""
+        spikes = self.finer.encode(steps=steps * self.fold, seed=seed, stream=stream)
+        return spikes.reshape(len(spikes), steps, -1)
+
+
 @dataclass(frozen=True, kw_only=True, slots=True)
 class DataSet:
     """A data set that is known and found, its samples not yet read.
@@ -194,7 +234,14 @@ def encoded_shape(shape: tuple[int, ...], kind: Kind, encoding: Encoding) -> tup
     """Return the shape of the neurons that an encoder makes of samples of `shape`."""
     if encoding.encoder_for(kind) == "delta":
         return (2, *shape)
-    return pooled_shape(shape, encoding.pool)
+    return folded_shape(pooled_shape(shape, encoding.pool), encoding.fold)
+
+
+def folded_shape(shape: tuple[int, ...], fold: int) -> tuple[int, ...]:
+    """Return the shape of the neurons where each part of a step has its own: more channels, or one axis more."""
+    if fold == 1:
+        return shape
+    return (fold * shape[0], *shape[1:]) if len(shape) == 3 else (fold, *shape)
 
 
 def pooled_shape(shape: tuple[int, ...], pool: int) -> tuple[int, ...]:

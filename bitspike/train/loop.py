@@ -116,7 +116,7 @@ class Trainer:
     def _moved(self, batch: Samples, epoch: int) -> Samples:
         """Return the batch's images as they are moved in this epoch."""
         data = self.recipe.data
-        if data.shift == data.turn == data.zoom == 0 or not isinstance(batch, LevelSamples):
+        if data.shift == data.turn == data.zoom == 0 or not isinstance(batch, LevelSamples) or batch.kind != "stills":
             return batch
         height, width = batch.sensor[-2:]
         images = (batch.levels / batch.full).reshape(-1, height, width)

@@ -15,7 +15,7 @@ from bitspike.files import existing_file
 from bitspike.samples import SpikeData
 from bitspike.train.data import KNOWN, data_set, family, load_data
 from bitspike.train.encode import SEED_LIMIT
-from bitspike.train.encoders import CHANGE, DURATION, ENCODER, LEAST, POOL, THRESHOLD, WINDOW, Encoding
+from bitspike.train.encoders import CHANGE, DURATION, ENCODER, FOLD, LEAST, POOL, THRESHOLD, WINDOW, Encoding
 from bitspike.train.network_recipe import NetworkRecipe
 from bitspike.train.schema import (
     Checked,
@@ -59,6 +59,7 @@ class DataRecipe(Checked):
         duration_ms: of a recording; 0 for what is usual for the data set.
         pool: events of so many rows and columns of the sensor are those of one neuron.
         least: so many events of a neuron in a step make a spike.
+        fold: a step is cut into so many parts with neurons of their own, so that weights tell what came first.
         shift: images and recordings of the training part are shifted by up to so many pixels, anew in each epoch;
             speech by so many bands.
         turn: images and recordings are turned by up to so many degrees.
@@ -77,6 +78,7 @@ class DataRecipe(Checked):
     duration_ms: float = ruled(DURATION, 0.0)
     pool: int = ruled(POOL, 1)
     least: int = ruled(LEAST, 1)
+    fold: int = ruled(FOLD, 1)
     shift: float = ruled(real(0, 1000), 0.0)
     turn: float = ruled(real(0, 180), 0.0)
     zoom: float = ruled(real(0, 0.9), 0.0)
@@ -112,7 +114,7 @@ class DataRecipe(Checked):
     def _options(self) -> dict[str, Any]:
         return {
             key: getattr(self, key)
-            for key in ("encoder", "threshold", "change", "window", "duration_ms", "pool", "least")
+            for key in ("encoder", "threshold", "change", "window", "duration_ms", "pool", "least", "fold")
         }
 
 

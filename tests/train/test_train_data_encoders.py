@@ -173,3 +173,18 @@ def test_counts_of_frames_are_added_in_windows():
 def test_windows_must_fit_the_sensor(shape):
     with pytest.raises(UsageError, match="pool: found 2; expected a divisor of the rows and columns of"):
         pack_events([], 0, shape=shape, encoding=Encoding(pool=2), duration_us=1)
+
+
+def test_parts_of_a_step_have_neurons_of_their_own(tmp_path):
+    """Folding is a reshape of the finer steps; a sensor with channels gets more of them."""
+    spikes = np.random.default_rng(0).integers(0, 2, (10, 6, 8), dtype=np.uint8)
+    for shape, folded in (((2, 2, 2), (6, 2, 2)), ((8,), (3, 8))):
+        path = tmp_path / f"{len(shape)}.npz"
+        np.savez(path, spikes=spikes, labels=np.arange(10) % 2, shape=np.array(shape))
+        finer = load_data(f"events:{path}", part="all", steps=6)
+        found = load_data(f"events:{path}", part="all", steps=2, fold=3)
+        assert found.shape == folded
+        assert np.array_equal(found.spikes, finer.spikes.reshape(10, 2, 24))
+        some = load_samples(f"events:{path}", "all", Encoding(steps=2, fold=3)).take(np.array([4, 1]))
+        assert some.labels.tolist() == [0, 1]
+        assert np.array_equal(some.encode(steps=2, seed=0), found.spikes[[4, 1]])

@@ -130,6 +130,20 @@ def test_events_and_speech_are_learned(tmp_path):
     assert len(spoken.train) == 9
 
 
+def test_recordings_and_speech_may_be_moved_in_training(tmp_path):
+    moves = "shift = 2.0\ndelay = 1.0\ndrop = 0.1"
+    for name, more in ((f"nmnist:{nmnist_folder(tmp_path / 'n')}", "pool = 2\nfold = 2\nturn = 5.0"), ("fsdd", "")):
+        place = f"fsdd:{speech_folder(tmp_path / 's')}" if name == "fsdd" else name
+        still = fit(recipe(place, more.replace("turn = 5.0", "")), progress=False)
+        first = fit(recipe(place, f"{moves}\n{more}"), progress=False)
+        again = fit(recipe("fsdd:elsewhere" if name == "fsdd" else "nmnist:x", f"{moves}\n{more}"), data=place)
+        shape = (2, 32) if name == "fsdd" else (4, 17, 17)
+        assert first.test.shape == shape
+        natural = [run.model.posteriors()["hidden1"].detach().numpy() for run in (still, first, again)]
+        assert np.array_equal(natural[1], natural[2])
+        assert not np.array_equal(natural[0], natural[1])
+
+
 def test_the_api_takes_options(tmp_path):
     place = mnist_folder(tmp_path / "m")
     direct = load_data(f"mnist:{place}", steps=2, encoder="direct", threshold=0.9)
