@@ -92,6 +92,7 @@ def accuracy(
     out: Annotated[
         Path | None, typer.Option("--out", help="A folder for the runs; finished ones in it are not run again.")
     ] = None,
+    data: Annotated[str | None, typer.Option("--data", help="Replaces the recipe's data, as mnist:DIR.")] = None,
     snntorch_rate: Annotated[float, typer.Option("--snntorch-rate", help="Of Adam, for snnTorch.")] = 1e-3,
     straight_rate: Annotated[
         float | None, typer.Option("--straight-rate", help="Of the latent weights; default: a measured one.")
@@ -110,8 +111,9 @@ def accuracy(
         raise UsageError(f"--seeds {seeds!r}; expected whole numbers with commas, such as 0,1,2")
     options = SideOptions(snntorch_rate=snntorch_rate, straight_rate=straight_rate, straight_width=straight_width)
     with progress("bench") as notify:
+        found = load_recipe(recipe)
         result = bench_accuracy(
-            load_recipe(recipe),
+            found if data is None else found.with_data(data),
             seeds=[int(part) for part in seeds.split(",")],
             sides=[part.strip() for part in sides.split(",")],
             out=out,

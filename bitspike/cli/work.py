@@ -45,6 +45,7 @@ def train(
     out: Annotated[Path, typer.Option("--out", help="The run folder; it must not exist, unless --resume.")],
     resume: Annotated[bool, typer.Option("--resume", help="Go on from the last whole epoch, bit for bit.")] = False,
     seed: Annotated[int | None, typer.Option("--seed", help="Replaces the recipe's seed.")] = None,
+    data: Annotated[str | None, typer.Option("--data", help="Replaces the recipe's data, as mnist:DIR.")] = None,
     devices: Annotated[int, typer.Option("--devices", help="Processes on each machine, one a GPU on GPUs.")] = 1,
     nodes: Annotated[int, typer.Option("--nodes", help="Machines; run the command on each.")] = 1,
     accelerator: Annotated[Accelerator, typer.Option("--accelerator", help="Where to train.")] = Accelerator.CPU,
@@ -55,11 +56,19 @@ def train(
 
     try:
         run = fit(
-            recipe, out=out, resume=resume, seed=seed, devices=devices, nodes=nodes, accelerator=accelerator.value
+            recipe,
+            out=out,
+            resume=resume,
+            seed=seed,
+            data=data,
+            devices=devices,
+            nodes=nodes,
+            accelerator=accelerator.value,
         )
     except KeyboardInterrupt:
         words = ["bitspike", "train", str(recipe), "--out", str(out), "--resume"]
         words += [] if seed is None else ["--seed", str(seed)]
+        words += [] if data is None else ["--data", data]
         words += [] if devices == 1 else ["--devices", str(devices)]
         words += [] if nodes == 1 else ["--nodes", str(nodes)]
         words += [] if accelerator is Accelerator.CPU else ["--accelerator", accelerator.value]

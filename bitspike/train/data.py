@@ -6,7 +6,7 @@ A name is ``digits``, or a family and a place on disk: ``mnist:DIR``. The place 
 """
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from importlib import import_module
 from types import MappingProxyType
 from typing import Any
@@ -15,7 +15,7 @@ import numpy as np
 
 from bitspike.errors import UsageError
 from bitspike.samples import SpikeData
-from bitspike.train.dataset import PARTS, DataSet, Samples, check_size
+from bitspike.train.dataset import PARTS, DataSet, FoldedSamples, Samples, check_size
 from bitspike.train.encode import checked_seed
 from bitspike.train.encoders import Encoding, Kind
 
@@ -85,7 +85,11 @@ def load_samples(name: str, part: str, encoding: Encoding | None = None) -> Samp
     wanted = encoding or Encoding()
     known = data_set(name)
     wanted.encoder_for(known.kind)
-    return known.read(known.rows(part), wanted)
+    rows = known.rows(part)
+    if wanted.fold == 1:
+        return known.read(rows, wanted)
+    finer = replace(wanted, steps=wanted.steps * wanted.fold, fold=1)
+    return FoldedSamples(finer=known.read(rows, finer), fold=wanted.fold)
 
 
 def load_data(name: str, *, part: str = "test", steps: int = 16, seed: int = 0, **options: Any) -> SpikeData:
@@ -96,7 +100,7 @@ def load_data(name: str, *, part: str = "test", steps: int = 16, seed: int = 0, 
         part: ``train``, ``validation``, ``test`` or ``all``.
         steps: algorithmic time steps of a sample, 1 or more.
         seed: seed of the encoder; the spikes of a sample do not depend on the part it is asked in.
-        options: `encoder`, `threshold`, `change`, `window` and `duration_ms` of
+        options: `encoder`, `threshold`, `change`, `window`, `duration_ms`, `pool`, `least` and `fold` of
             :class:`bitspike.train.encoders.Encoding`.
 
     Raises:

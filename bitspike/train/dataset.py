@@ -136,6 +136,46 @@ class SpikeSamples:
         return np.unpackbits(self.bits, axis=2, count=math.prod(self.shape))
 
 
+@dataclass(frozen=True, eq=False, kw_only=True, slots=True)
+class FoldedSamples:
+    """Recordings of which consecutive steps are one step of the network, with neurons of their own.
+
+    Attributes:
+        finer: the recordings in their finer steps.
+        fold: finer steps in one step.
+    """
+
+    finer: Samples
+    fold: int
+
+    @property
+    def labels(self) -> npt.NDArray[np.int64]:
+        """Class of each sample."""
+        return self.finer.labels
+
+    @property
+    def indices(self) -> Rows:
+        """Index of each sample in the whole data set."""
+        return self.finer.indices
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        """Shape of the neurons: those of the first part of a step, then those of the next."""
+        return folded_shape(self.finer.shape, self.fold)
+
+    def __len__(self) -> int:
+        return len(self.finer)
+
+    def take(self, rows: Rows) -> "FoldedSamples":
+        """Return the samples of the given rows, in their order."""
+        return replace(self, finer=self.finer.take(rows))
+
+    def encode(self, *, steps: int, seed: int, stream: int = Stream.SPIKES) -> npt.NDArray[np.uint8]:
+        """Return the spikes of these samples, shape (samples, steps, neurons)."""
+        spikes = self.finer.encode(steps=steps * self.fold, seed=seed, stream=stream)
+        return spikes.reshape(len(spikes), steps, -1)
+
+
 @dataclass(frozen=True, kw_only=True, slots=True)
 class DataSet:
     """A data set that is known and found, its samples not yet read.
@@ -192,7 +232,38 @@ class DataSet:
 
 def encoded_shape(shape: tuple[int, ...], kind: Kind, encoding: Encoding) -> tuple[int, ...]:
     """Return the shape of the neurons that an encoder makes of samples of `shape`."""
-    return (2, *shape) if encoding.encoder_for(kind) == "delta" else shape
+    if encoding.encoder_for(kind) == "delta":
+        return (2, *shape)
+    return folded_shape(pooled_shape(shape, encoding.pool), encoding.fold)
+
+
+def folded_shape(shape: tuple[int, ...], fold: int) -> tuple[int, ...]:
+    """Return the shape of the neurons where each part of a step has its own: more channels, or one axis more."""
+    if fold == 1:
+        return shape
+    return (fold * shape[0], *shape[1:]) if len(shape) == 3 else (fold, *shape)
+
+
+def pooled_shape(shape: tuple[int, ...], pool: int) -> tuple[int, ...]:
+    """Return the shape of a sensor whose windows of `pool` rows and columns are one neuron each.
+
+    Raises:
+        UsageError: a sensor without rows and columns, or windows that do not fit it.
+    """
+    if pool == 1:
+        return shape
+    if len(shape) < 2 or shape[-2] % pool or shape[-1] % pool:
+        raise UsageError(f"pool: found {pool}; expected a divisor of the rows and columns of {shape}")
+    return (*shape[:-2], shape[-2] // pool, shape[-1] // pool)
+
+
+def pooled_addresses(shape: tuple[int, ...], pool: int) -> npt.NDArray[np.intp]:
+    """Return for each neuron of a sensor the neuron that its window becomes, shape (neurons,)."""
+    after = pooled_shape(shape, pool)
+    numbers = np.arange(math.prod(after), dtype=np.intp).reshape(after)
+    if pool > 1:
+        numbers = numbers.repeat(pool, axis=-2).repeat(pool, axis=-1)
+    return numbers.ravel()
 
 
 def pack_events(
@@ -211,26 +282,36 @@ def pack_events(
         shape: of the neurons.
         encoding: of which the steps.
         duration_us: step = time * steps // duration_us; events before 0 or at the end and later are left out. Two
-            events of one neuron in one step are one spike.
+            events of one neuron in one step are one spike; fewer than ``encoding.least`` are none.
     """
-    neurons = math.prod(shape)
+    place = pooled_addresses(shape, encoding.pool)
+    neurons = math.prod(pooled_shape(shape, encoding.pool))
     check_size(count, encoding.steps, neurons)
     packed = np.zeros((count, encoding.steps, (neurons + 7) // 8), dtype=np.uint8)
     for row, (times, addresses) in enumerate(recordings):
         inside = (times >= 0) & (times < duration_us)
         step = times[inside] * encoding.steps // duration_us
-        spikes = np.zeros((encoding.steps, neurons), dtype=np.uint8)
-        spikes[step, addresses[inside]] = 1
-        packed[row] = np.packbits(spikes, axis=1)
+        found = np.bincount(step * neurons + place[addresses[inside]], minlength=encoding.steps * neurons)
+        packed[row] = np.packbits(found.reshape(-1, neurons) >= encoding.least, axis=1)
     return packed
 
 
-def pack_frames(frames: npt.NDArray[np.uint8], *, encoding: Encoding) -> npt.NDArray[np.uint8]:
-    """Return packed spikes of frames, shape (frames, neurons): frame k of n is part of step k * steps // n."""
-    spikes = np.zeros((encoding.steps, frames.shape[1]), dtype=np.uint8)
+def pack_frames(
+    frames: npt.NDArray[np.uint8], *, encoding: Encoding, shape: tuple[int, ...] | None = None
+) -> npt.NDArray[np.uint8]:
+    """Return packed spikes of frames, shape (frames, neurons): frame k of n is part of step k * steps // n.
+
+    A neuron spikes whose window has ``encoding.least`` events in a step; `shape` is the sensor's, flat by default.
+    """
+    sensor = shape or (frames.shape[1],)
+    after = pooled_shape(sensor, encoding.pool)
+    summed = np.zeros((encoding.steps, frames.shape[1]), dtype=np.int32)
     for number, frame in enumerate(frames):
-        spikes[number * encoding.steps // len(frames)] |= frame > 0
-    return np.packbits(spikes, axis=1)
+        summed[number * encoding.steps // len(frames)] += frame
+    if encoding.pool > 1:
+        windows = summed.reshape(-1, after[-2], encoding.pool, after[-1], encoding.pool)
+        summed = windows.sum((2, 4), dtype=np.int32).reshape(encoding.steps, -1)
+    return np.packbits(summed >= encoding.least, axis=1)
 
 
 def check_size(samples: int, steps: int, neurons: int) -> None:

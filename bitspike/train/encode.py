@@ -31,6 +31,7 @@ class Stream(IntEnum):
     BITS = 4 << 32
     SPLIT = 5 << 32
     MOVES = 6 << 32
+    DROPS = 12 << 32
 
 
 def checked_seed(seed: int) -> int:

@@ -41,6 +41,9 @@ THRESHOLD = real(0, 1, above=True)
 CHANGE = real(0, 1, above=True)
 WINDOW = whole(1, 4096)
 DURATION = real(0, 1e6)
+POOL = whole(1, 1024)
+LEAST = whole(1, 1 << 20)
+FOLD = whole(1, 256)
 #: What ``auto`` means; events are spikes already.
 _USUAL: dict[str, Encoder] = {"stills": "rate", "series": "delta", "events": "auto"}
 _KNOWN: dict[str, tuple[Encoder, ...]] = {
@@ -61,6 +64,9 @@ class Encoding:
         change: fraction of the full level that one spike of ``delta`` stands for.
         window: steps in which ``latency`` spikes once; images use all steps as one window.
         duration_ms: how much of a recording the steps divide equally; 0 for what is usual for the data set.
+        pool: events of so many rows and columns of the sensor are those of one neuron; only for events.
+        least: so many events of a neuron in a step make a spike; only for events.
+        fold: a step is cut into so many equal parts, each of which has neurons of its own; only for events.
     """
 
     steps: int = ruled(STEPS, 16)
@@ -69,6 +75,9 @@ class Encoding:
     change: float = ruled(CHANGE, 0.1)
     window: int = ruled(WINDOW, 8)
     duration_ms: float = ruled(DURATION, 0.0)
+    pool: int = ruled(POOL, 1)
+    least: int = ruled(LEAST, 1)
+    fold: int = ruled(FOLD, 1)
 
     def __post_init__(self) -> None:
         check(self)
@@ -77,6 +86,9 @@ class Encoding:
         """Return the encoder for data of `kind`; raise UsageError where that cannot be."""
         if self.encoder not in _KNOWN[kind]:
             raise UsageError(f"encoder: found {self.encoder!r}; expected one of {', '.join(_KNOWN[kind])} for {kind}")
+        for key in ("pool", "least", "fold"):
+            if kind != "events" and getattr(self, key) != 1:
+                raise UsageError(f"{key}: found {getattr(self, key)}; expected 1: {kind} have no events to count")
         return _USUAL[kind] if self.encoder == "auto" else self.encoder
 
     def frames(self, kind: Kind) -> int:

@@ -15,7 +15,7 @@ from bitspike.files import existing_file
 from bitspike.samples import SpikeData
 from bitspike.train.data import KNOWN, data_set, family, load_data
 from bitspike.train.encode import SEED_LIMIT
-from bitspike.train.encoders import CHANGE, DURATION, ENCODER, THRESHOLD, WINDOW, Encoding
+from bitspike.train.encoders import CHANGE, DURATION, ENCODER, FOLD, LEAST, POOL, THRESHOLD, WINDOW, Encoding
 from bitspike.train.network_recipe import NetworkRecipe
 from bitspike.train.posterior_recipe import PosteriorRecipe
 from bitspike.train.rule_recipe import DistilRecipe, RuleRecipe, check_rule
@@ -59,9 +59,15 @@ class DataRecipe(Checked):
         change: of ``delta``.
         window: of ``latency``.
         duration_ms: of a recording; 0 for what is usual for the data set.
-        shift: images of the training part are shifted by up to so many pixels, anew in each epoch.
-        turn: they are turned by up to so many degrees.
+        pool: events of so many rows and columns of the sensor are those of one neuron.
+        least: so many events of a neuron in a step make a spike.
+        fold: a step is cut into so many parts with neurons of their own, so that weights tell what came first.
+        shift: images and recordings of the training part are shifted by up to so many pixels, anew in each epoch;
+            speech by so many bands.
+        turn: images and recordings are turned by up to so many degrees.
         zoom: they are scaled by up to 1 - zoom to 1 + zoom.
+        delay: samples of the training part come up to so many steps earlier or later, anew in each epoch.
+        drop: each of their spikes is lost with this probability.
     """
 
     name: str = ruled(Rule(f"one of {KNOWN}", _names_data))
@@ -72,16 +78,21 @@ class DataRecipe(Checked):
     change: float = ruled(CHANGE, 0.1)
     window: int = ruled(WINDOW, 8)
     duration_ms: float = ruled(DURATION, 0.0)
+    pool: int = ruled(POOL, 1)
+    least: int = ruled(LEAST, 1)
+    fold: int = ruled(FOLD, 1)
     shift: float = ruled(real(0, 1000), 0.0)
     turn: float = ruled(real(0, 180), 0.0)
     zoom: float = ruled(real(0, 0.9), 0.0)
+    delay: float = ruled(real(0, 4096), 0.0)
+    drop: float = ruled(real(0, 0.9), 0.0)
 
     def __post_init__(self) -> None:
         super().__post_init__()
         kind = family(self.name)[0].kind
         self.encoding.encoder_for(kind)
-        for key in ("shift", "turn", "zoom"):
-            if kind != "stills" and getattr(self, key):
+        for key in ("turn", "zoom"):
+            if kind == "series" and getattr(self, key):
                 raise UsageError(f"{key}: found {getattr(self, key)}; expected 0: {self.name} has no images to move")
 
     @property
@@ -103,7 +114,10 @@ class DataRecipe(Checked):
         return math.prod(data.shape_for(self.encoding))
 
     def _options(self) -> dict[str, Any]:
-        return {key: getattr(self, key) for key in ("encoder", "threshold", "change", "window", "duration_ms")}
+        return {
+            key: getattr(self, key)
+            for key in ("encoder", "threshold", "change", "window", "duration_ms", "pool", "least", "fold")
+        }
 
 
 _SETTINGS = {
@@ -271,6 +285,10 @@ class Recipe(Checked):
     def with_seed(self, seed: int) -> "Recipe":
         """Return the same recipe with another seed."""
         return dataclasses.replace(self, seed=seed)
+
+    def with_data(self, name: str) -> "Recipe":
+        """Return the same recipe with other data, such as the same files in another place."""
+        return dataclasses.replace(self, data=dataclasses.replace(self.data, name=name))
 
     def to_toml(self) -> str:
         """Return the recipe as TOML text, every value written out."""

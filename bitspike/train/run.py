@@ -120,6 +120,7 @@ def fit(
     out: str | os.PathLike[str] | None = None,
     resume: bool = False,
     seed: int | None = None,
+    data: str | None = None,
     progress: bool | None = None,
     devices: int = 1,
     nodes: int = 1,
@@ -138,6 +139,7 @@ def fit(
         resume: go on from the last whole epoch of the run in `out`; the result is that of a run that was never
             stopped, bit for bit. A finished run is read back.
         seed: replaces the recipe's seed.
+        data: replaces the name of the recipe's data, such as ``mnist:DIR``.
         progress: whether to draw a progress bar on standard error; by default where that is a terminal, and lines with
             the time left where not.
         devices: processes on each machine.
@@ -153,6 +155,8 @@ def fit(
     wanted = recipe if isinstance(recipe, Recipe) else load_recipe(recipe)
     if seed is not None:
         wanted = wanted.with_seed(seed)
+    if data is not None:
+        wanted = wanted.with_data(data)
     folder = None if out is None else Path(out)
     place = Placement(devices=devices, nodes=nodes, accelerator=accelerator)
     fabric = place.fabric() if place.count > 1 else None

@@ -144,3 +144,47 @@ def test_the_shape_of_neurons_stays_with_the_samples_and_out_of_the_digest():
     assert flat.digest() == deep.digest()
     with pytest.raises(UsageError, match=r"data x: shape \(2, 2\); expected that of 6 neurons"):
         SpikeData(name="x", spikes=spikes, labels=labels, shape=(2, 2))
+
+
+def test_events_are_counted_in_windows():
+    """Events of 2 x 2 places are those of one neuron, and `least` of them in a step make a spike."""
+    times, addresses = np.array([0, 1, 2, 50, 51]), np.array([0, 1, 5, 15, 15])
+    options = {"steps": 2, "pool": 2}
+    for least, expected in ((1, [[1, 0, 0, 0], [0, 0, 0, 1]]), (2, [[1, 0, 0, 0], [0, 0, 0, 1]])):
+        encoding = Encoding(least=least, **options)
+        bits = pack_events([(times, addresses)], 1, shape=(1, 4, 4), encoding=encoding, duration_us=100)
+        assert np.unpackbits(bits[0], axis=1, count=4).tolist() == expected
+    three = pack_events(
+        [(times, addresses)], 1, shape=(1, 4, 4), encoding=Encoding(least=3, **options), duration_us=100
+    )
+    assert np.unpackbits(three[0], axis=1, count=4).tolist() == [[1, 0, 0, 0], [0, 0, 0, 0]]
+
+
+def test_counts_of_frames_are_added_in_windows():
+    frames = np.zeros((4, 16), np.uint8)
+    frames[0, 0], frames[1, 5], frames[2, 15] = 2, 1, 2
+    for least, expected in ((2, [[1, 0, 0, 0], [0, 0, 0, 1]]), (3, [[1, 0, 0, 0], [0, 0, 0, 0]])):
+        encoding = Encoding(steps=2, pool=2, least=least)
+        packed = pack_frames(frames, encoding=encoding, shape=(1, 4, 4))
+        assert np.unpackbits(packed, axis=1, count=4).tolist() == expected
+
+
+@pytest.mark.parametrize("shape", [(12,), (2, 5, 4)])
+def test_windows_must_fit_the_sensor(shape):
+    with pytest.raises(UsageError, match="pool: found 2; expected a divisor of the rows and columns of"):
+        pack_events([], 0, shape=shape, encoding=Encoding(pool=2), duration_us=1)
+
+
+def test_parts_of_a_step_have_neurons_of_their_own(tmp_path):
+    """Folding is a reshape of the finer steps; a sensor with channels gets more of them."""
+    spikes = np.random.default_rng(0).integers(0, 2, (10, 6, 8), dtype=np.uint8)
+    for shape, folded in (((2, 2, 2), (6, 2, 2)), ((8,), (3, 8))):
+        path = tmp_path / f"{len(shape)}.npz"
+        np.savez(path, spikes=spikes, labels=np.arange(10) % 2, shape=np.array(shape))
+        finer = load_data(f"events:{path}", part="all", steps=6)
+        found = load_data(f"events:{path}", part="all", steps=2, fold=3)
+        assert found.shape == folded
+        assert np.array_equal(found.spikes, finer.spikes.reshape(10, 2, 24))
+        some = load_samples(f"events:{path}", "all", Encoding(steps=2, fold=3)).take(np.array([4, 1]))
+        assert some.labels.tolist() == [0, 1]
+        assert np.array_equal(some.encode(steps=2, seed=0), found.spikes[[4, 1]])

@@ -76,10 +76,23 @@ def test_classes_are_those_of_the_data(tmp_path):
         fit(recipe(f"events:{tmp_path / 'e.npz'}"), progress=False)
 
 
-@pytest.mark.parametrize("key", ["shift", "turn", "zoom"])
-def test_only_images_are_moved(key):
-    with pytest.raises(UsageError, match=f"r: data.{key}: found 0.5; expected 0: nmnist:x has no images to move"):
-        recipe("nmnist:x", f"{key} = 0.5")
+@pytest.mark.parametrize("key", ["turn", "zoom"])
+def test_speech_is_not_turned(key):
+    with pytest.raises(UsageError, match=f"r: data.{key}: found 0.5; expected 0: fsdd:x has no images to move"):
+        recipe("fsdd:x", f"{key} = 0.5")
+
+
+@pytest.mark.parametrize("key", ["pool", "least"])
+def test_only_events_are_counted(key):
+    with pytest.raises(UsageError, match=f"{key}: found 2; expected 1: stills have no events to count"):
+        recipe("mnist:x", f"{key} = 2")
+
+
+def test_data_may_lie_in_another_place():
+    whole = recipe("mnist:somewhere")
+    assert whole.with_data("mnist:elsewhere").data.name == "mnist:elsewhere"
+    with pytest.raises(UsageError, match="expected 20, the classes of shd:x"):
+        whole.with_data("shd:x")
 
 
 def test_images_in_a_folder_are_learned_and_simulated(tmp_path, capsys):
@@ -115,6 +128,20 @@ def test_events_and_speech_are_learned(tmp_path):
     spoken = fit(recipe(f"fsdd:{speech_folder(tmp_path / 's')}"), progress=False)
     assert (spoken.model.input_size, spoken.test.shape) == (64, (2, 32))
     assert len(spoken.train) == 9
+
+
+def test_recordings_and_speech_may_be_moved_in_training(tmp_path):
+    moves = "shift = 2.0\ndelay = 1.0\ndrop = 0.1"
+    for name, more in ((f"nmnist:{nmnist_folder(tmp_path / 'n')}", "pool = 2\nfold = 2\nturn = 5.0"), ("fsdd", "")):
+        place = f"fsdd:{speech_folder(tmp_path / 's')}" if name == "fsdd" else name
+        still = fit(recipe(place, more.replace("turn = 5.0", "")), progress=False)
+        first = fit(recipe(place, f"{moves}\n{more}"), progress=False)
+        again = fit(recipe("fsdd:elsewhere" if name == "fsdd" else "nmnist:x", f"{moves}\n{more}"), data=place)
+        shape = (2, 32) if name == "fsdd" else (4, 17, 17)
+        assert first.test.shape == shape
+        natural = [run.model.posteriors()["hidden1"].detach().numpy() for run in (still, first, again)]
+        assert np.array_equal(natural[1], natural[2])
+        assert not np.array_equal(natural[0], natural[1])
 
 
 def test_the_api_takes_options(tmp_path):

@@ -17,7 +17,7 @@ which are not read. There is no published split; the parts are cut by the fixed 
 import numpy as np
 
 from bitspike.errors import FileError
-from bitspike.train.dataset import DataSet, Rows, SpikeSamples, checked_labels, pack_events
+from bitspike.train.dataset import DataSet, Rows, SpikeSamples, checked_labels, encoded_shape, pack_events
 from bitspike.train.datasets.events import checked_offsets
 from bitspike.train.datasets.frames import open_frames
 from bitspike.train.datasets.npz import arrays, headers, npz_path
@@ -57,7 +57,8 @@ def open_braille(path: str) -> DataSet:
             encoding=encoding,
             duration_us=encoding.duration_us(USUAL_US),
         )
-        return SpikeSamples(bits=bits, labels=labels[rows], indices=rows, shape=SHAPE, encoding=encoding)
+        shape = encoded_shape(SHAPE, "events", encoding)
+        return SpikeSamples(bits=bits, labels=labels[rows], indices=rows, shape=shape, encoding=encoding)
 
     classes = int(labels.max(initial=0)) + 1
     return DataSet(kind="events", shape=SHAPE, classes=classes, sizes=(len(labels), 0, 0), read=read)

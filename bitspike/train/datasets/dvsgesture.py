@@ -24,7 +24,7 @@ import numpy.typing as npt
 
 from bitspike.errors import FileError
 from bitspike.files import existing_file
-from bitspike.train.dataset import DataSet, Rows, SpikeSamples, pack_events
+from bitspike.train.dataset import DataSet, Rows, SpikeSamples, encoded_shape, pack_events
 from bitspike.train.datasets.binary import folder, read_bytes
 from bitspike.train.encoders import Encoding
 
@@ -72,7 +72,8 @@ def open_dvsgesture(path: str) -> DataSet:
         )
         bits = np.empty_like(packed)
         bits[order] = packed
-        return SpikeSamples(bits=bits, labels=labels[rows], indices=rows, shape=SHAPE, encoding=encoding)
+        shape = encoded_shape(SHAPE, "events", encoding)
+        return SpikeSamples(bits=bits, labels=labels[rows], indices=rows, shape=shape, encoding=encoding)
 
     return DataSet(kind="events", shape=SHAPE, classes=CLASSES, sizes=(len(parts[0]), 0, len(parts[1])), read=read)
 

@@ -29,6 +29,7 @@ from bitspike.train.dataset import (
     Rows,
     SpikeSamples,
     checked_labels,
+    encoded_shape,
     pack_events,
 )
 from bitspike.train.datasets.binary import shown
@@ -94,6 +95,8 @@ def _open_dense(path: Path) -> DataSet:
             raise UsageError(
                 f"duration_ms: found {encoding.duration_ms}; expected 0: the spikes in {path} have no times"
             )
+        if (encoding.pool, encoding.least) != (1, 1):
+            raise UsageError(f"pool, least: found {encoding.pool}, {encoding.least}; expected 1, 1: {path} is dense")
         chosen = order[rows]
         bits = np.packbits(spikes[chosen].astype(np.uint8), axis=2)
         return SpikeSamples(bits=bits, labels=labels[chosen], indices=rows, shape=shape, encoding=encoding)
@@ -133,7 +136,13 @@ def _open_events(path: Path) -> DataSet:
             encoding=encoding,
             duration_us=encoding.duration_us(duration),
         )
-        return SpikeSamples(bits=bits, labels=labels[chosen], indices=rows, shape=shape, encoding=encoding)
+        return SpikeSamples(
+            bits=bits,
+            labels=labels[chosen],
+            indices=rows,
+            shape=encoded_shape(shape, "events", encoding),
+            encoding=encoding,
+        )
 
     classes = int(labels.max(initial=0)) + 1
     return DataSet(kind="events", shape=shape, classes=classes, sizes=sizes, read=read)

@@ -26,6 +26,7 @@ from bitspike.train.dataset import (
     SpikeSamples,
     check_size,
     checked_labels,
+    encoded_shape,
     pack_frames,
 )
 from bitspike.train.datasets.binary import shown
@@ -60,8 +61,9 @@ def open_frames(path: Path, *, classes: int | None, shape: tuple[int, ...] | Non
     order, sizes = split_rows(path, "split", small.get("split"), len(labels))
 
     def read(rows: Rows, encoding: Encoding) -> SpikeSamples:
-        bits = _pack(path, order[rows], packed=packed, neurons=math.prod(sensor), encoding=encoding)
-        return SpikeSamples(bits=bits, labels=labels[order[rows]], indices=rows, shape=tuple(sensor), encoding=encoding)
+        bits = _pack(path, order[rows], packed=packed, sensor=tuple(sensor), encoding=encoding)
+        shape = encoded_shape(tuple(sensor), "events", encoding)
+        return SpikeSamples(bits=bits, labels=labels[order[rows]], indices=rows, shape=shape, encoding=encoding)
 
     return DataSet(kind="events", shape=tuple(sensor), classes=count, sizes=sizes, read=read)
 
@@ -89,16 +91,20 @@ def _check_sensor(path: Path, sensor: tuple[int, ...], expected: tuple[int, ...]
         raise FileError(path, f"sensor: found shape {sensor}; expected 1 to {MAX_NEURONS} neurons")
 
 
-def _pack(path: Path, rows: Rows, *, packed: bool, neurons: int, encoding: Encoding) -> npt.NDArray[np.uint8]:
+def _pack(
+    path: Path, rows: Rows, *, packed: bool, sensor: tuple[int, ...], encoding: Encoding
+) -> npt.NDArray[np.uint8]:
+    neurons = math.prod(sensor)
+    spiking = math.prod(encoded_shape(sensor, "events", encoding))
     if encoding.duration_ms:
         raise UsageError(f"duration_ms: found {encoding.duration_ms}; expected 0: the frames in {path} have no times")
-    check_size(len(rows), encoding.steps, neurons)
+    check_size(len(rows), encoding.steps, spiking)
     name = "bits" if packed else "counts"
     stored = arrays(path, {name: "u"})[name]
     if stored.dtype != np.uint8:
         raise FileError(path, f"{name} are {stored.dtype}; expected uint8")
-    bits = np.empty((len(rows), encoding.steps, (neurons + 7) // 8), dtype=np.uint8)
+    bits = np.empty((len(rows), encoding.steps, (spiking + 7) // 8), dtype=np.uint8)
     for at, row in enumerate(rows):
         one = np.unpackbits(stored[row], axis=1, count=neurons) if packed else stored[row].reshape(-1, neurons)
-        bits[at] = pack_frames(one, encoding=encoding)
+        bits[at] = pack_frames(one, encoding=encoding, shape=sensor)
     return bits

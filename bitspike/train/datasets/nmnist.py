@@ -20,7 +20,7 @@ import numpy as np
 import numpy.typing as npt
 
 from bitspike.errors import FileError
-from bitspike.train.dataset import DataSet, Rows, SpikeSamples, pack_events
+from bitspike.train.dataset import DataSet, Rows, SpikeSamples, encoded_shape, pack_events
 from bitspike.train.datasets.binary import folder, member_size, opened_zip, read_bytes
 from bitspike.train.encoders import Encoding
 
@@ -73,7 +73,8 @@ def _data_set(sizes: tuple[int, int], labels: list[int], recordings: Callable[[R
             encoding=encoding,
             duration_us=encoding.duration_us(USUAL_US),
         )
-        return SpikeSamples(bits=bits, labels=classes[rows], indices=rows, shape=SHAPE, encoding=encoding)
+        shape = encoded_shape(SHAPE, "events", encoding)
+        return SpikeSamples(bits=bits, labels=classes[rows], indices=rows, shape=shape, encoding=encoding)
 
     return DataSet(kind="events", shape=SHAPE, classes=CLASSES, sizes=(sizes[0], 0, sizes[1]), read=read)
 

@@ -1,0 +1,113 @@
+"""Random moves of spikes in training: where places go, what stays, and what an epoch's number changes."""
+
+import math
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from bitspike.errors import UsageError
+from bitspike.train.dataset import SpikeSamples
+from bitspike.train.encoders import Encoding
+from bitspike.train.moves import delayed, moved_spikes, shifted_bands, thinned, turned
+from bitspike.train.recipe import DataRecipe
+
+SPACE = (5, 4)
+
+
+def random_spikes(samples: int, steps: int, neurons: int) -> np.ndarray:
+    return np.random.default_rng(7).integers(0, 2, (samples, steps, neurons), dtype=np.uint8)
+
+
+def events(spikes: np.ndarray, shape: tuple[int, ...]) -> SpikeSamples:
+    return SpikeSamples(
+        bits=np.packbits(spikes, axis=2),
+        labels=np.zeros(len(spikes), np.int64),
+        indices=np.arange(len(spikes)),
+        shape=shape,
+        encoding=Encoding(steps=spikes.shape[1]),
+    )
+
+
+def test_no_move_changes_nothing():
+    spikes = random_spikes(3, 2, 40)
+    assert np.array_equal(turned(spikes, np.zeros((3, 4)), space=SPACE, shift=2, turn=30, zoom=0.5), spikes)
+    assert np.array_equal(delayed(spikes, np.zeros(3), steps=2), spikes)
+    assert np.array_equal(thinned(spikes, np.arange(3), drop=0.0, seed=0, epoch=1), spikes)
+
+
+@given(st.integers(-5, 5), st.integers(-5, 5))
+def test_a_whole_shift_reads_the_neighbour_and_nothing_outside(down, right):
+    spikes = random_spikes(1, 2, 40)
+    found = turned(spikes, np.array([[down / 5, right / 5, 0, 0]]), space=SPACE, shift=5, turn=0, zoom=0)
+    images, moved = spikes.reshape(2, 2, *SPACE), found.reshape(2, 2, *SPACE)
+    for row in range(SPACE[0]):
+        for column in range(SPACE[1]):
+            y, x = row + down, column + right
+            inside = 0 <= y < SPACE[0] and 0 <= x < SPACE[1]
+            assert np.array_equal(moved[:, :, row, column], images[:, :, y, x] if inside else np.zeros((2, 2)))
+
+
+def test_a_quarter_turn_turns_a_square():
+    spikes = random_spikes(1, 1, 18)
+    found = turned(spikes, np.array([[0, 0, 1.0, 0]]), space=(3, 3), shift=0, turn=90, zoom=0)
+    assert np.array_equal(found.reshape(2, 3, 3), np.rot90(spikes.reshape(2, 3, 3), k=-1, axes=(1, 2)))
+
+
+@given(st.integers(-6, 6))
+def test_a_delay_moves_time_and_a_shift_moves_bands(by):
+    spikes = random_spikes(1, 4, 6)
+    later = delayed(spikes, np.array([by / 6]), steps=6)
+    for step in range(4):
+        source = step - by
+        assert np.array_equal(later[0, step], spikes[0, source] if 0 <= source < 4 else np.zeros(6))
+    bands = min(2, max(-2, by))
+    moved = shifted_bands(spikes, np.array([bands / 2]), bands=3, shift=2).reshape(4, 2, 3)
+    for band in range(3):
+        source = band - bands
+        expected = spikes.reshape(4, 2, 3)[:, :, source] if 0 <= source < 3 else np.zeros((4, 2))
+        assert np.array_equal(moved[:, :, band], expected)
+
+
+def test_drop_loses_its_share_and_adds_nothing():
+    spikes = np.ones((4, 50, 100), np.uint8)
+    kept = thinned(spikes, np.arange(4), drop=0.25, seed=3, epoch=1)
+    share = kept.mean()
+    # 20000 draws: four standard deviations are 0.0122.
+    assert abs(share - 0.75) < 0.0123
+    assert not thinned(np.zeros_like(spikes), np.arange(4), drop=0.25, seed=3, epoch=1).any()
+    assert not np.array_equal(kept, thinned(spikes, np.arange(4), drop=0.25, seed=3, epoch=2))
+
+
+def test_a_sample_is_moved_alike_in_any_batch_and_anew_in_each_epoch():
+    data = DataRecipe(name="nmnist:x", steps=6, shift=2.0, turn=10.0, zoom=0.1, delay=2.0, drop=0.2)
+    spikes = random_spikes(4, 6, 40)
+    samples = events(spikes, (2, *SPACE))
+    first = moved_spikes(spikes, samples, data, seed=1, epoch=1)
+    alone = moved_spikes(spikes[2:3], samples.take(np.array([2])), data, seed=1, epoch=1)
+    assert np.array_equal(first[2:3], alone)
+    assert not np.array_equal(first, moved_spikes(spikes, samples, data, seed=1, epoch=2))
+    assert not np.array_equal(first, moved_spikes(spikes, samples, data, seed=2, epoch=1))
+    still = DataRecipe(name="nmnist:x", steps=6)
+    assert moved_spikes(spikes, samples, still, seed=1, epoch=1) is spikes
+
+
+def test_events_without_rows_and_columns_are_not_turned():
+    spikes = random_spikes(1, 2, 24)
+    data = DataRecipe(name="braille:x.npz", steps=2, turn=5.0)
+    expected = r"shift, turn, zoom: found events of shape \(12, 2\); expected \(polarity, height, width\)"
+    with pytest.raises(UsageError, match=expected):
+        moved_spikes(spikes, events(spikes, (12, 2)), data, seed=0, epoch=1)
+    later = DataRecipe(name="braille:x.npz", steps=2, delay=1.0)
+    assert moved_spikes(spikes, events(spikes, (12, 2)), later, seed=0, epoch=1).shape == spikes.shape
+
+
+def test_speech_is_shifted_over_bands():
+    spikes = random_spikes(3, 4, math.prod((2, 32)))
+    data = DataRecipe(name="fsdd:x", steps=4, shift=3.0)
+    found = moved_spikes(spikes, events(spikes, (2, 32)), data, seed=0, epoch=1)
+    assert not np.array_equal(found, spikes)
+    # A band's history stays whole wherever it goes.
+    before = {tuple(one) for one in spikes[0].T}
+    assert all(tuple(one) in before for one in found[0].T if any(one))
