@@ -164,9 +164,9 @@ def test_a_narrow_copy_of_an_example_for_cifar_trains_a_batch(name, tmp_path):
     text, changed = re.subn(r"channels = (\d+)", lambda found: f"channels = {max(1, int(found[1]) // 16)}", text)
     assert changed in (3, 5)
     trainer = Trainer(parse_recipe(re.sub(r"batch = \d+", "batch = 4", text), source="x"))
-    before = {name: one.detach().clone() for name, one in trainer.model.posteriors().items()}
+    before = {name: one.location.detach().clone() for name, one in trainer.model.posteriors().items()}
     metrics = next(iter(trainer.run_epoch()))
     assert math.isfinite(metrics["loss"])
-    moved = [bool((one != before[key]).any()) for key, one in trainer.model.posteriors().items()]
+    moved = [bool((one.location != before[key]).any()) for key, one in trainer.model.posteriors().items()]
     assert all(moved)
     assert collapse(trainer.model).readout.population == "output"
