@@ -133,6 +133,11 @@ def test_a_recipe_says_what_each_layer_reads():
         ('name = "wide"', 'name = "hidden4"', "layers[3].name: found 'hidden4', which is taken; expected another"),
         ('name = "wide"', 'name = "input"', "layers[1].name: found 'input', which is taken; expected another"),
         ('name = "wide"', 'name = "2"', "layers[1].name: found '2'; expected letters, digits and '_', no digit first"),
+        (
+            "dv = 4096",
+            "dv = 4096\nspike = 'graded'",
+            "layers[3].exact: found true with graded spikes; expected spike 'binary', or exact false",
+        ),
         ("dv = 4096", "dv = 4095", "layers[3].exact: found true with du 4096 and dv 4095; expected 4096 for both"),
     ],
 )

@@ -96,7 +96,9 @@ def test_stages_in_wrong_places_are_refused(layers, message):
     assert str(caught.value).startswith(message)
 
 
-def test_a_stage_has_no_shortcuts_and_no_shape_of_its_own():
+def test_a_stage_has_no_shortcuts_no_graded_spikes_and_no_shape_of_its_own():
+    with pytest.raises(UsageError, match="spike: found 'graded' in a residual stage; expected 'binary'"):
+        ResidualRecipe(channels=4, vth=1, spike="graded")
     with pytest.raises(UsageError, match="shortcuts: found some in a residual stage; expected none"):
         ResidualRecipe(channels=4, shortcuts=("stem",))
     with pytest.raises(UsageError, match=r"kind: found 'residual' after shape \(1, 8, 8\); expected the layers"):

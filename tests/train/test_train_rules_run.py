@@ -1,8 +1,7 @@
 """Runs of every rule: they learn, resume bit for bit, and are proved equal on the reference engine."""
 
-import json
-
 import pytest
+from run_folders import measured
 from safetensors.numpy import load_file
 
 from bitspike.convert.collapse import collapse
@@ -50,14 +49,6 @@ RULES = {
     "adam, taught by itself": (0.05, 0.1, '[distil]\nteacher = "self"'),
     "adam within steps": (0.05, 0.1, '[estimator]\nauxiliary = 1e-6\n[rule]\ntemporal = "detached"'),
 }
-
-
-def measured(folder):
-    """What each epoch gave, without the time that it took."""
-    lines = [json.loads(line) for line in (folder / "metrics.jsonl").read_text(encoding="utf-8").splitlines()]
-    assert len(lines) == 3
-    assert all(line.pop("seconds") > 0 for line in lines)
-    return lines
 
 
 class StoppedError(Exception):
