@@ -65,8 +65,11 @@ class Trainer:
                 f"training.batch: found {recipe.training.batch}; "
                 f"expected at least {processes.count}, a sample for each process"
             )
-        if processes.count > 1 and (recipe.rule != RuleRecipe() or recipe.distil != DistilRecipe()):
-            raise UsageError("devices: found several processes; expected one with [rule] or [distil]")
+        if recipe.rule != RuleRecipe() or recipe.distil != DistilRecipe():
+            if processes.count > 1:
+                raise UsageError("devices: found several processes; expected one with [rule] or [distil]")
+            if processes.device.type != "cpu":
+                raise UsageError(f"accelerator: found {processes.device.type!r}; expected cpu with [rule] or [distil]")
         self.recipe = recipe
         self.processes = processes
         self.model = build_network(recipe).to(processes.device)

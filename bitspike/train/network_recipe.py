@@ -141,6 +141,8 @@ class PoolRecipe(LayerRecipe):
         super().__post_init__()
         if self.exact and (self.du, self.dv) != (FORGETS, FORGETS):
             raise UsageError(f"exact: found true with du {self.du} and dv {self.dv}; expected {FORGETS} for both")
+        if self.exact and self.spike == "graded":
+            raise UsageError("exact: found true with graded spikes; expected spike 'binary', or exact false")
 
     @property
     def window(self) -> Window:
@@ -179,6 +181,8 @@ class ResidualRecipe(LayerRecipe):
         super().__post_init__()
         if self.shortcuts:
             raise UsageError("shortcuts: found some in a residual stage; expected none, or single layers")
+        if self.spike == "graded":
+            raise UsageError("spike: found 'graded' in a residual stage; expected 'binary', or single layers")
 
     def shape_after(self, before: Shape) -> Shape:
         """Return nothing of use: a network holds the layers instead."""

@@ -267,6 +267,7 @@ class Recipe(Checked):
             sharpness=self.training.sharpness,
             family=self.posterior.family,
             kl=self.posterior.kl,
+            precision=self.training.precision,
             estimator_is_default=self.estimator == EstimatorRecipe(floor=self.estimator.floor),
         )
 

@@ -7,7 +7,7 @@ import dataclasses
 from typing import Literal
 
 from bitspike.errors import UsageError
-from bitspike.train.network_recipe import NetworkRecipe, RecurrentRecipe
+from bitspike.train.network_recipe import NetworkRecipe, PoolRecipe, RecurrentRecipe
 from bitspike.train.schema import Checked, Rule, choice, either, real, ruled, whole
 
 BISNN = ("bisnn-st", "bisnn-bayes", "bisnn-bayes-bits")
@@ -113,6 +113,7 @@ def check_rule(
     sharpness: float,
     family: str,
     kl: float,
+    precision: str,
     estimator_is_default: bool,
 ) -> None:
     """Raise UsageError, which starts with the key, where a rule does not go together with the rest of a recipe.
@@ -125,9 +126,9 @@ def check_rule(
         sharpness: of the training, in the last epoch.
         family: of the posterior.
         kl: factor on its divergence.
+        precision: of the products in training.
         estimator_is_default: whether the estimator is the default one, its floor apart.
     """
-    recurrent = any(isinstance(layer, RecurrentRecipe) for layer in network.layers)
     if rule.name in BISNN:
         if sharpness != 1:
             raise UsageError(f"training.sharpness: found {sharpness!r}; expected 1 with rule.name {rule.name}")
@@ -135,21 +136,29 @@ def check_rule(
             raise UsageError(f"estimator: found settings with rule.name {rule.name}; expected none but floor")
         if family != "bernoulli":
             raise UsageError(f"posterior.family: found {family!r}; expected 'bernoulli' with rule.name {rule.name}")
-    graded = any(layer.spike == "graded" for layer in network.layers)
-    if graded and (rule.name in BISNN or rule.temporal == "detached"):
-        raise UsageError("rule: found graded spikes; expected name adam and temporal through with them")
-    if kl != 0 and (rule != RuleRecipe() or distil != DistilRecipe()):
+    given = rule != RuleRecipe() or distil != DistilRecipe()
+    if kl != 0 and given:
         raise UsageError(f"posterior.kl: found {kl!r}; expected 0 with [rule] or [distil]")
-    if any(layer.sources or layer.shortcuts for layer in network.layers) and (rule, distil) != (
-        RuleRecipe(),
-        DistilRecipe(),
-    ):
+    if precision != "float32" and given:
+        raise UsageError(f"training.precision: found {precision!r}; expected 'float32' with [rule] or [distil]")
+    if any(layer.sources or layer.shortcuts for layer in network.layers) and given:
         raise UsageError("rule: found sources or shortcuts; expected a chain of layers with [rule] or [distil]")
-    if recurrent and (rule.name in BISNN or rule.temporal == "detached"):
-        raise UsageError("rule: found a recurrent layer; expected name adam and temporal through with it")
+    if rule.name in BISNN or rule.temporal == "detached":
+        _check_layers(network)
     if rule.loss == "local" and distil.teacher != "none":
         raise UsageError(f"distil.teacher: found {distil.teacher!r} with rule.loss local; expected loss global")
     if rule.burn_in >= steps:
         raise UsageError(f"rule.burn_in: found {rule.burn_in}; expected less than the {steps} steps of a sample")
     if distil.teacher == "self" and network.readout == "membrane_last":
         raise UsageError("distil.teacher: found 'self' with membrane_last; expected a read-out that sums over steps")
+
+
+def _check_layers(network: NetworkRecipe) -> None:
+    """Refuse layers that only Adam through time can train."""
+    for found, them, kind in (
+        ("graded spikes", "them", any(layer.spike == "graded" for layer in network.layers)),
+        ("a recurrent layer", "it", any(isinstance(layer, RecurrentRecipe) for layer in network.layers)),
+        ("an exact pool", "it", any(isinstance(layer, PoolRecipe) and layer.exact for layer in network.layers)),
+    ):
+        if kind:
+            raise UsageError(f"rule: found {found}; expected name adam and temporal through with {them}")

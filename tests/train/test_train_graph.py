@@ -133,6 +133,11 @@ def test_a_recipe_says_what_each_layer_reads():
         ('name = "wide"', 'name = "hidden4"', "layers[3].name: found 'hidden4', which is taken; expected another"),
         ('name = "wide"', 'name = "input"', "layers[1].name: found 'input', which is taken; expected another"),
         ('name = "wide"', 'name = "2"', "layers[1].name: found '2'; expected letters, digits and '_', no digit first"),
+        (
+            "dv = 4096",
+            "dv = 4096\nspike = 'graded'",
+            "layers[3].exact: found true with graded spikes; expected spike 'binary', or exact false",
+        ),
         ("dv = 4096", "dv = 4095", "layers[3].exact: found true with du 4096 and dv 4095; expected 4096 for both"),
     ],
 )
@@ -191,9 +196,10 @@ def test_noisy_sums_are_those_of_the_integers():
     def spy(layer):
         fire = layer.fire
 
-        def told(mean, variance, noise, **more):
-            seen[layer.name] = (mean, variance, *fire(mean, variance, noise, **more))
-            return seen[layer.name][2:]
+        def told(inputs, generator, **more):
+            bits, squares = fire(inputs, generator, **more)
+            seen[layer.name] = (*layer.parted(inputs), bits)
+            return bits, squares
 
         layer.fire = told
 
@@ -220,7 +226,7 @@ def test_a_membrane_read_out_has_the_variance_of_its_shortcuts():
     logits, _ = model.noisy(spikes, torch.Generator().manual_seed(1), estimator=IWST(), floor=0.5)
     silent = Surrogate(noise=Silent())
     mean, _ = model.noisy(spikes, torch.Generator().manual_seed(1), estimator=silent, floor=0.5)
-    naturals = torch.stack(list(model.posteriors().values()))
+    naturals = torch.stack(model.locations())
     expected = 36.0 * (1 - torch.tanh(naturals).square()).sum((0, 2))
     spread = (logits - mean).var(0) / expected
     # Deviation of a variance of 4000 samples: sqrt(2 / 4000) = 0.022; five of them.

@@ -111,7 +111,7 @@ def test_a_pool_counts_and_has_no_variance():
     assert list(layer.parameters()) == []
     assert layer.bias_mantissa().tolist() == [0] * 4
     noise = torch.zeros(2, 1, 4)
-    bits, ratios = layer.defined(torch.ones(2, 1, 40), noise, estimator=IWST(), floor=0.5, sharpness=1.0)
+    bits, ratios = layer.defined(mean, variance, noise, estimator=IWST(), floor=0.5, sharpness=1.0)
     assert bits.tolist() == [[[1.0] * 4]] * 2
     assert ratios.tolist() == [[[18.0] * 4]] * 2
 

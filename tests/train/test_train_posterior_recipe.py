@@ -6,6 +6,7 @@ import json
 import numpy as np
 import pytest
 import torch
+from run_folders import measured
 from safetensors import safe_open
 from safetensors.numpy import load_file, save_file
 
@@ -103,7 +104,8 @@ def test_a_stopped_run_of_each_family_goes_on_bit_for_bit(whole, tmp_path, monke
         fit(whole.recipe, out=tmp_path / "run", progress=False)
     monkeypatch.undo()
     fit(whole.recipe, out=tmp_path / "run", resume=True, progress=False)
-    for name in ("metrics.jsonl", "recipe.toml", "model.safetensors", "checkpoint.safetensors"):
+    assert measured(tmp_path / "run") == measured(whole.folder)
+    for name in ("recipe.toml", "model.safetensors", "checkpoint.safetensors"):
         assert (tmp_path / "run" / name).read_bytes() == (whole.folder / name).read_bytes(), name
 
 

@@ -96,7 +96,9 @@ def test_stages_in_wrong_places_are_refused(layers, message):
     assert str(caught.value).startswith(message)
 
 
-def test_a_stage_has_no_shortcuts_and_no_shape_of_its_own():
+def test_a_stage_has_no_shortcuts_no_graded_spikes_and_no_shape_of_its_own():
+    with pytest.raises(UsageError, match="spike: found 'graded' in a residual stage; expected 'binary'"):
+        ResidualRecipe(channels=4, vth=1, spike="graded")
     with pytest.raises(UsageError, match="shortcuts: found some in a residual stage; expected none"):
         ResidualRecipe(channels=4, shortcuts=("stem",))
     with pytest.raises(UsageError, match=r"kind: found 'residual' after shape \(1, 8, 8\); expected the layers"):
@@ -164,9 +166,9 @@ def test_a_narrow_copy_of_an_example_for_cifar_trains_a_batch(name, tmp_path):
     text, changed = re.subn(r"channels = (\d+)", lambda found: f"channels = {max(1, int(found[1]) // 16)}", text)
     assert changed in (3, 5)
     trainer = Trainer(parse_recipe(re.sub(r"batch = \d+", "batch = 4", text), source="x"))
-    before = {name: one.detach().clone() for name, one in trainer.model.posteriors().items()}
+    before = {name: one.location.detach().clone() for name, one in trainer.model.posteriors().items()}
     metrics = next(iter(trainer.run_epoch()))
     assert math.isfinite(metrics["loss"])
-    moved = [bool((one != before[key]).any()) for key, one in trainer.model.posteriors().items()]
+    moved = [bool((one.location != before[key]).any()) for key, one in trainer.model.posteriors().items()]
     assert all(moved)
     assert collapse(trainer.model).readout.population == "output"

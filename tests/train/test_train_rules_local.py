@@ -65,7 +65,7 @@ def updated(recipe, model, *, rate=1.0, bias_rate=1.0, batch=None):
     """Return what one update changed in each parameter, and the update's results."""
     before = {name: value.detach().clone() for name, value in model.named_parameters()}
     rule = LocalRule(recipe, model)
-    for group, lr in zip(rule.optimiser.param_groups, (rate, bias_rate), strict=True):
+    for group, lr in zip(rule.optimiser.param_groups, (rate, bias_rate, 0.0), strict=True):
         group["lr"] = lr
     _, spikes, labels = batch or some_batch()
     results = rule.update(spikes, labels, torch.Generator().manual_seed(0), 1.0)
@@ -114,7 +114,7 @@ def test_the_gradient_has_the_paper_s_three_factors(burn_in):
     changes, _ = updated(recipe, model, batch=batch)
     for number, (to_weights, to_bias) in enumerate(expected):
         assert np.abs(to_weights).max() > 1e-3
-        for key, gradient in (("natural", to_weights), ("bias", to_bias)):
+        for key, gradient in (("posterior.location", to_weights), ("bias", to_bias)):
             found = -changes[f"layers.{number}.{key}"].numpy()
             np.testing.assert_allclose(found, gradient, rtol=1e-3, atol=1e-6)
 
@@ -146,7 +146,7 @@ def test_a_membrane_read_out_has_the_exact_gradient_of_the_losses_so_far():
         losses.append(torch.nn.functional.cross_entropy(total * 6 / (step + 1) / 4, labels))
     torch.stack(losses).mean().backward()
     changes, _ = updated(recipe, model, batch=batch)
-    torch.testing.assert_close(-changes["layers.2.natural"].double(), weights.grad, rtol=1e-3, atol=1e-6)
+    torch.testing.assert_close(-changes["layers.2.posterior.location"].double(), weights.grad, rtol=1e-3, atol=1e-6)
 
 
 @pytest.mark.parametrize("readout", ["membrane_sum", "membrane_last", "spike_count"])
@@ -181,8 +181,8 @@ def test_layers_hear_nothing_of_later_ones():
             with torch.no_grad():
                 model.layers[1].natural.neg_()
         changes.append(updated(recipe, model)[0])
-    assert torch.equal(changes[0]["layers.0.natural"], changes[1]["layers.0.natural"])
-    assert not torch.equal(changes[0]["layers.1.natural"], changes[1]["layers.1.natural"])
+    assert torch.equal(changes[0]["layers.0.posterior.location"], changes[1]["layers.0.posterior.location"])
+    assert not torch.equal(changes[0]["layers.1.posterior.location"], changes[1]["layers.1.posterior.location"])
 
 
 def test_random_readouts_are_signs_of_their_own():
@@ -203,7 +203,12 @@ def test_pooling_has_no_loss_of_its_own():
     recipe = parse_recipe(text, source="x")
     model = build_network(recipe)
     changes, (logits, _) = updated(dataclasses.replace(recipe), model)
-    assert set(changes) == {"layers.0.natural", "layers.0.bias", "layers.2.natural", "layers.2.bias"}
+    assert set(changes) == {
+        "layers.0.posterior.location",
+        "layers.0.bias",
+        "layers.2.posterior.location",
+        "layers.2.bias",
+    }
     assert all(change.abs().max() > 0 for change in changes.values())
     values, _ = model.predict(some_batch()[0])
     assert logits.shape == values.shape

@@ -3,8 +3,11 @@
 from pathlib import Path
 
 import pytest
+import torch
 
 from bitspike.errors import UsageError
+from bitspike.train.loop import Trainer
+from bitspike.train.processes import Processes
 from bitspike.train.recipe import load_recipe, parse_recipe
 from bitspike.train.rule_recipe import DistilRecipe, RuleRecipe
 
@@ -29,6 +32,14 @@ epochs = 3
 sharpness = 1
 """
 RECURRENT = TEXT.replace("neurons = 8", 'kind = "recurrent"\nneurons = 8')
+GRADED = TEXT.replace("vth = 4", "vth = 4\nspike = 'graded'")
+EXACT = TEXT.replace("neurons = 8", "kind = 'conv'\nchannels = 2").replace(
+    "[[network.layers]]\nneurons = 10",
+    "[[network.layers]]\nkind = 'pool'\nvth = 1\ndv = 4096\nexact = true\n[[network.layers]]\nneurons = 10",
+)
+SOURCES = TEXT.replace("neurons = 10", "neurons = 10\nsources = ['input', 'hidden1']")
+SOURCES = SOURCES.replace("neurons = 8", "neurons = 64")
+PRECISE = TEXT.replace("epochs = 3", "epochs = 3\nprecision = 'bfloat16'")
 LAST = TEXT.replace("membrane_sum", "membrane_last")
 
 
@@ -94,6 +105,27 @@ def test_a_recipe_with_tables_written_and_read_is_equal(tables):
             RECURRENT + "[rule]\ntemporal = 'detached'",
             "rule: found a recurrent layer; expected name adam and temporal through with it",
         ),
+        (
+            GRADED + "[rule]\nname = 'bisnn-st'",
+            "rule: found graded spikes; expected name adam and temporal through with them",
+        ),
+        (
+            EXACT + "[rule]\ntemporal = 'detached'",
+            "rule: found an exact pool; expected name adam and temporal through with it",
+        ),
+        (
+            SOURCES + "[distil]\nteacher = 'self'",
+            "rule: found sources or shortcuts; expected a chain of layers with [rule] or [distil]",
+        ),
+        (
+            PRECISE + "[distil]\nteacher = 'self'",
+            "training.precision: found 'bfloat16'; expected 'float32' with [rule] or [distil]",
+        ),
+        (TEXT + "[posterior]\nkl = 1\n[distil]\nteacher = 'self'", "posterior.kl: found 1; expected 0 with [rule] or "),
+        (
+            TEXT + "[posterior]\nfamily = 'gaussian'\n[rule]\nname = 'bisnn-st'",
+            "posterior.family: found 'gaussian'; expected 'bernoulli' with rule.name bisnn-st",
+        ),
         (TEXT + "[distil]\nteacher = ''", "distil.teacher: found ''; expected none, self, or the path of a run folder"),
         (
             TEXT + "[distil]\nweight = 0.25",
@@ -114,6 +146,15 @@ def test_what_does_not_go_together_is_refused(text, message):
         parse_recipe(text, source="x")
     assert str(caught.value).startswith(f"x: {message}")
     assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize("table", ["[rule]\nname = 'bisnn-st'", "[distil]\nteacher = 'self'"])
+def test_rules_train_in_one_process_on_the_processor(table):
+    recipe = parse_recipe(TEXT + table, source="x")
+    with pytest.raises(UsageError, match="devices: found several processes; expected one with"):
+        Trainer(recipe, Processes(count=2))
+    with pytest.raises(UsageError, match="accelerator: found 'cuda'; expected cpu with"):
+        Trainer(recipe, Processes(device=torch.device("cuda")))
 
 
 def test_the_floor_of_the_noisy_pass_may_be_set():

@@ -1,6 +1,7 @@
 """Runs of every rule: they learn, resume bit for bit, and are proved equal on the reference engine."""
 
 import pytest
+from run_folders import measured
 from safetensors.numpy import load_file
 
 from bitspike.convert.collapse import collapse
@@ -70,7 +71,8 @@ def test_every_rule_learns_resumes_and_is_verified(rate, spread, tables, tmp_pat
         fit(recipe, out=tmp_path / "stopped", progress=False)
     monkeypatch.undo()
     fit(recipe, out=tmp_path / "stopped", resume=True, progress=False)
-    for name in ("metrics.jsonl", "model.safetensors", "checkpoint.safetensors"):
+    assert measured(tmp_path / "stopped") == measured(tmp_path / "whole")
+    for name in ("model.safetensors", "checkpoint.safetensors"):
         assert (tmp_path / "stopped" / name).read_bytes() == (tmp_path / "whole" / name).read_bytes(), name
     moments = {key for key in load_file(tmp_path / "whole" / "checkpoint.safetensors") if "exp_avg" in key}
     assert bool(moments) == (recipe.rule.name == "adam")

@@ -6,6 +6,7 @@ import json
 import numpy as np
 import pytest
 import torch
+from run_folders import measured
 from safetensors.numpy import load_file, save_file
 
 from bitspike.errors import FileError, UsageError
@@ -62,13 +63,6 @@ def same_tensors(one, other):
     for key, value in first.items():
         assert value.dtype == second[key].dtype
         assert np.array_equal(value, second[key]), key
-
-
-def measured(folder):
-    """What each epoch gave, without the time that it took."""
-    lines = [json.loads(line) for line in (folder / "metrics.jsonl").read_text().splitlines()]
-    assert all(line.pop("seconds") > 0 for line in lines)
-    return lines
 
 
 class StoppedError(Exception):

@@ -100,8 +100,9 @@ def test_patience_ends_and_the_kept_epoch_is_folded_with_its_own_sharpness(train
     sharpness = 10.0 if kept == 6 else trainer.sharpness(kept)
     assert 1.0 < sharpness <= 10.0
     folded = trainer.finished_model()
-    for name, natural in folded.posteriors().items():
-        before = states[kept][f"layers.{0 if name == 'hidden1' else 1}.natural"]
+    for name, posterior in folded.posteriors().items():
+        natural = posterior.location
+        before = states[kept][f"layers.{0 if name == 'hidden1' else 1}.posterior.location"]
         assert torch.equal(natural, before * sharpness)
         assert torch.equal(natural >= 0, before >= 0), "the most probable bits are those that were validated"
 
@@ -174,7 +175,8 @@ def test_schedules_of_the_sharpness():
         small(schedule="none", sharpness=9.0)
     trainer = Trainer(small(epochs=1, schedule="none"))
     state = epochs(trainer)[-1]
-    assert torch.equal(trainer.finished_model().state_dict()["layers.0.natural"], state["layers.0.natural"])
+    key = "layers.0.posterior.location"
+    assert torch.equal(trainer.finished_model().state_dict()[key], state[key])
 
 
 def test_the_precision_holds_within_an_update_only(monkeypatch):
