@@ -13,6 +13,10 @@ from torch import Tensor
 from torch.nn import functional
 
 
+_LAST = torch.channels_last
+"""The order of memory in which a processor convolves fastest, copies to it and back included."""
+
+
 class _Dense(torch.autograd.Function):
     @staticmethod
     def forward(ctx: Any, spikes: Tensor, weights: Tensor, rows: int) -> Tensor:
@@ -33,20 +37,23 @@ class _Dense(torch.autograd.Function):
 class _Conv(torch.autograd.Function):
     @staticmethod
     def forward(ctx: Any, images: Tensor, kernels: Tensor, rows: int, stride: int, padding: int) -> Tensor:  # noqa: PLR0917
+        images, kernels = (one.contiguous(memory_format=_LAST) for one in (images, kernels))
         ctx.save_for_backward(images, kernels)
         ctx.rows, ctx.stride, ctx.padding = rows, stride, padding
-        return functional.conv2d(images, kernels, stride=stride, padding=padding)
+        return functional.conv2d(images, kernels, stride=stride, padding=padding).contiguous()
 
     @staticmethod
     def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor | None, Tensor, None, None, None]:
         images, kernels = ctx.saved_tensors
         options = None, (ctx.stride,) * 2, (ctx.padding,) * 2, (1, 1), False, (0, 0), 1
         back = torch.ops.aten.convolution_backward
+        gradient = gradient.contiguous(memory_format=_LAST)
         _, to_kernels, _ = back(gradient, images, kernels, *options, (False, True, False))
         to_images = None
         if ctx.needs_input_grad[0]:
-            means = gradient[:, : ctx.rows].contiguous()
+            means = gradient[:, : ctx.rows].contiguous(memory_format=_LAST)
             to_images, _, _ = back(means, images, kernels[: ctx.rows], *options, (True, False, False))
+            to_images = to_images.contiguous()
         return to_images, to_kernels, None, None, None
 
 
