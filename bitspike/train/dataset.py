@@ -232,9 +232,8 @@ class DataSet:
 
 def encoded_shape(shape: tuple[int, ...], kind: Kind, encoding: Encoding) -> tuple[int, ...]:
     """Return the shape of the neurons that an encoder makes of samples of `shape`."""
-    if encoding.encoder_for(kind) == "delta":
-        return (2, *shape)
-    return folded_shape(pooled_shape(shape, encoding.pool), encoding.fold)
+    pooled = pooled_shape(shape, encoding.pool)
+    return folded_shape((2, *pooled) if encoding.encoder_for(kind) == "delta" else pooled, encoding.fold)
 
 
 def folded_shape(shape: tuple[int, ...], fold: int) -> tuple[int, ...]:

@@ -82,7 +82,7 @@ def test_speech_is_not_turned(key):
         recipe("fsdd:x", f"{key} = 0.5")
 
 
-@pytest.mark.parametrize("key", ["pool", "least"])
+@pytest.mark.parametrize("key", ["pool", "least", "fold"])
 def test_only_events_are_counted(key):
     with pytest.raises(UsageError, match=f"{key}: found 2; expected 1: stills have no events to count"):
         recipe("mnist:x", f"{key} = 2")
@@ -132,12 +132,15 @@ def test_events_and_speech_are_learned(tmp_path):
 
 def test_recordings_and_speech_may_be_moved_in_training(tmp_path):
     moves = "shift = 2.0\ndelay = 1.0\ndrop = 0.1"
-    for name, more in ((f"nmnist:{nmnist_folder(tmp_path / 'n')}", "pool = 2\nfold = 2\nturn = 5.0"), ("fsdd", "")):
+    for name, more in (
+        (f"nmnist:{nmnist_folder(tmp_path / 'n')}", "pool = 2\nfold = 2\nturn = 5.0"),
+        ("fsdd", "fold = 2"),
+    ):
         place = f"fsdd:{speech_folder(tmp_path / 's')}" if name == "fsdd" else name
         still = fit(recipe(place, more.replace("turn = 5.0", "")), progress=False)
         first = fit(recipe(place, f"{moves}\n{more}"), progress=False)
         again = fit(recipe("fsdd:elsewhere" if name == "fsdd" else "nmnist:x", f"{moves}\n{more}"), data=place)
-        shape = (2, 32) if name == "fsdd" else (4, 17, 17)
+        shape = (2, 2, 32) if name == "fsdd" else (4, 17, 17)
         assert first.test.shape == shape
         natural = [run.model.posteriors()["hidden1"].detach().numpy() for run in (still, first, again)]
         assert np.array_equal(natural[1], natural[2])
