@@ -56,7 +56,7 @@ def assemble(
 
 def build_family(recipe: PosteriorRecipe) -> Family:
     """Return the posterior family of a recipe, with its options."""
-    return Family(name=recipe.family, bits=recipe.bits, clip=recipe.clip)
+    return Family(name=recipe.family, bits=recipe.bits, clip=recipe.clip, natural=recipe.natural)
 
 
 def build_prior(recipe: PosteriorRecipe) -> Prior:

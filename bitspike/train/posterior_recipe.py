@@ -22,6 +22,7 @@ _USERS = {
     "scale": ("gaussian",),
     "scale_rate": ("gaussian",),
     "clip": ("latent",),
+    "natural": ("bernoulli", "bernoulli01"),
 }
 """The families that use each setting."""
 
@@ -43,6 +44,8 @@ class PosteriorRecipe(Checked):
         scale: deviation of ``gaussian`` at the start, in units of `mean`; 0.5 makes the mean of mu**2 / sigma**2 4/3.
         scale_rate: learning rate of rho, deviation = softplus(rho), in units of that of the means.
         clip: whether gradients of ``latent`` stop where a latent weight is above 1 in magnitude.
+        natural: whether natural parameters take the gradient to the mean, a natural gradient, which does not vanish
+            where a weight is nearly certain.
     """
 
     family: Literal["bernoulli", "bernoulli01", "gaussian", "latent"] = ruled(
@@ -56,6 +59,7 @@ class PosteriorRecipe(Checked):
     scale: float = ruled(real(0, 1e3, above=True), 0.5)
     scale_rate: float = ruled(real(0, 1e3), 1.0)
     clip: bool = ruled(flag(), True)
+    natural: bool = ruled(flag(), False)
 
     def __post_init__(self) -> None:
         super().__post_init__()

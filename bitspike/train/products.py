@@ -12,7 +12,6 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-
 _LAST = torch.channels_last
 """The order of memory in which a processor convolves fastest, copies to it and back included."""
 

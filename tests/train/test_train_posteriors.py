@@ -9,6 +9,7 @@ from torch.nn import functional
 
 from bitspike.errors import UsageError
 from bitspike.train.layers import ConvLayer
+from bitspike.train.posterior_recipe import PosteriorRecipe
 from bitspike.train.posteriors import (
     FAMILIES,
     Bernoulli,
@@ -201,3 +202,29 @@ def test_impossible_families_are_refused(options, message):
 
 def test_a_posterior_prints_what_it_is():
     assert "gaussian, 2 x 3" in repr(GaussianWeights(2, 3))
+
+
+@pytest.mark.parametrize(("name", "slope"), [("bernoulli", 1.0), ("bernoulli01", 0.5)])
+def test_a_natural_gradient_is_the_one_to_the_mean(name, slope):
+    """It is the ordinary one divided by the derivative of the mean, so that it does not vanish."""
+    plain, natural = (Family(name=name, natural=flag).make(3, 4) for flag in (False, True))
+    values = torch.randn(3, 4, generator=torch.Generator().manual_seed(3))
+    factors = torch.arange(1.0, 13.0).reshape(3, 4)
+    found = []
+    for one in (plain, natural):
+        with torch.no_grad():
+            one.location.copy_(values)
+        mean, variance = one.means_and_variances(2.0)
+        (factors * (mean + 0.3 * variance)).sum().backward()
+        found.append((mean.detach(), variance.detach(), one.location.grad))
+    (mean, variance, ordinary), (mean_too, variance_too, to_mean) = found
+    torch.testing.assert_close(mean, mean_too)
+    torch.testing.assert_close(variance, variance_too)
+    derivative = 1 - torch.tanh(2.0 * values).square()
+    torch.testing.assert_close(to_mean * derivative, ordinary, rtol=1e-4, atol=1e-5)
+    assert float((to_mean / (2.0 * slope * factors)).abs().min()) > 0.3
+
+
+def test_natural_gradients_are_for_one_bit_families():
+    with pytest.raises(UsageError, match=r"natural: found True with family latent; expected bernoulli or bernoulli01"):
+        PosteriorRecipe(family="latent", natural=True)

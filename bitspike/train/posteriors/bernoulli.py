@@ -3,9 +3,14 @@
 Each weight has its larger value with probability p = sigmoid(2 w), w its natural parameter (Jang, Skatchkovsky,
 Simeone, arXiv 2012.08300). Of -1 and +1 the mean is tanh(w) and the variance 1 - tanh(w)**2; of 0 and 1 they are p and
 p (1 - p). In training w is multiplied by the sharpness.
+
+A natural gradient is the one to the mean (arXiv 2012.08300): w takes dL/dp instead of dL/dp * dp/dw. The ordinary one
+vanishes with p (1 - p) for weights that are nearly certain, which then hardly change their minds; a natural one does
+not, and an optimiser with steps of its own size, such as Adam, only sees how the gradients of a weight relate to each
+other.
 """
 
-from typing import ClassVar
+from typing import Any, ClassVar, cast
 
 import numpy as np
 import numpy.typing as npt
@@ -18,20 +23,44 @@ from bitspike.train.posteriors.base import Bits, Posterior
 from bitspike.train.posteriors.divergence import Prior, bernoulli_divergence
 
 
+class _Mean(torch.autograd.Function):
+    """tanh(w), with the gradient of the mean passed to w."""
+
+    @staticmethod
+    def forward(ctx: Any, natural: Tensor) -> Tensor:  # noqa: ARG004
+        return torch.tanh(natural)
+
+    @staticmethod
+    def backward(ctx: Any, gradient: Tensor) -> Tensor:  # noqa: ARG004
+        return gradient
+
+
+def mean(natural: Tensor, *, natural_gradient: bool) -> Tensor:
+    """Return tanh(w), the mean of a weight of -1 and +1; its gradient goes to w as it is, or times 1 - tanh(w)**2."""
+    if natural_gradient:
+        return cast(Tensor, _Mean.apply(natural))  # type: ignore[no-untyped-call]
+    return torch.tanh(natural)
+
+
 class Bernoulli(Posterior):
     """Weights of -1 and +1.
 
     Attributes:
         low: the smaller value; the larger is 1.
+        natural: whether gradients are natural ones.
     """
 
     family: ClassVar[str] = "bernoulli"
     location_name: ClassVar[str] = "natural"
     low: ClassVar[int] = -1
 
+    def __init__(self, rows: int, columns: int, *, natural: bool = False) -> None:
+        super().__init__(rows, columns)
+        self.natural = natural
+
     def means_and_variances(self, sharpness: float) -> tuple[Tensor, Tensor]:
         """Return tanh(sharpness * w) and 1 minus its square."""
-        mu = torch.tanh(sharpness * self.location)
+        mu = mean(sharpness * self.location, natural_gradient=self.natural)
         return mu, 1.0 - mu.square()
 
     def fold(self, sharpness: float) -> None:
@@ -70,5 +99,5 @@ class Bernoulli01(Bernoulli):
 
     def means_and_variances(self, sharpness: float) -> tuple[Tensor, Tensor]:
         """Return p = sigmoid(2 * sharpness * w) and p (1 - p)."""
-        p = torch.sigmoid(2.0 * sharpness * self.location)
+        p = 0.5 + 0.5 * mean(sharpness * self.location, natural_gradient=self.natural)
         return p, p * (1.0 - p)

@@ -19,11 +19,13 @@ class Family:
         name: ``bernoulli``, ``bernoulli01``, ``gaussian`` or ``latent``.
         bits: of the integers of ``gaussian``, 2 to 8.
         clip: whether gradients of ``latent`` stop where a latent weight is above 1 in magnitude.
+        natural: whether gradients of one-bit families are natural ones, those to the mean.
     """
 
     name: str = "bernoulli"
     bits: int = 8
     clip: bool = True
+    natural: bool = False
 
     def __post_init__(self) -> None:
         if self.name not in FAMILIES:
@@ -37,7 +39,8 @@ class Family:
             return GaussianWeights(rows, columns, bits=self.bits)
         if self.name == Latent.family:
             return Latent(rows, columns, clip=self.clip)
-        return (Bernoulli01 if self.name == Bernoulli01.family else Bernoulli)(rows, columns)
+        one_bit = Bernoulli01 if self.name == Bernoulli01.family else Bernoulli
+        return one_bit(rows, columns, natural=self.natural)
 
 
 BERNOULLI = Family()
