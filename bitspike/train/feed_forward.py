@@ -59,7 +59,8 @@ def with_tokens(layer: ConvLayer, tokens: int, family: Family) -> ConvLayer:
     return found
 
 
-@dataclass(frozen=True, kw_only=True, eq=False)
+# Not frozen, since the protocol of what is collapsed has plain attributes, as a module has.
+@dataclass(kw_only=True, eq=False)
 class FeedForward:
     """What :func:`bitspike.collapse` reads of a feed-forward part.
 

@@ -23,7 +23,8 @@ What a Loihi-class chip can be given of it:
 | read-out of the model         | yes   | not collapsed here: it also reads the attention                      |
 
 So :meth:`TransformerBlock.feed_forward_network` is what :func:`bitspike.collapse` takes; the block and the model are
-refused.
+refused. The collapsed network's input has the channels of all populations that are summed, those of the attention last:
+whoever runs it on a chip sends the attention's spikes from outside, step by step.
 """
 
 from collections.abc import Mapping, Sequence
