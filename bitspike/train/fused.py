@@ -3,8 +3,8 @@
 The equations are the same. What differs: mean and variance of the input come in one tensor, as one matrix product makes
 them; numbers are single precision throughout, or bfloat16 between layers; a bit's noise is never stored, since only the
 bit matters: it is the less likely one with its probability, by a random word that is a hash of step, sample, neuron and
-two keys. Importance-weighted straight-through with one alpha runs here, plain straight-through included; other
-estimators, other devices and double precision use the definition.
+two keys. Importance-weighted straight-through with one alpha runs here, plain straight-through included, and the
+arctangent without noise; other estimators, other devices and double precision use the definition.
 """
 
 from collections.abc import Callable
@@ -17,9 +17,10 @@ import torch
 from torch import Tensor
 
 from bitspike.train.estimators import IWST, Estimator
-from bitspike.train.noise import Gaussian, Logistic
+from bitspike.train.noise import Gaussian, Logistic, Silent
 from bitspike.train.processes import Share, whole
 from bitspike.train.registers import Neuron
+from bitspike.train.surrogates import Surrogate
 
 Array = npt.NDArray[Any]
 _KINDS: dict[torch.dtype, tuple[torch.dtype, Any]] = {
@@ -31,7 +32,11 @@ _KINDS: dict[torch.dtype, tuple[torch.dtype, Any]] = {
 
 def can_run(estimator: Estimator, device: torch.device) -> bool:
     """Whether the kernels know this estimator on this device."""
-    return isinstance(estimator, IWST) and type(estimator.noise) in (Gaussian, Logistic) and device.type == "cpu"
+    if isinstance(estimator, Surrogate):
+        known = estimator.function == "atan" and isinstance(estimator.noise, Silent)
+    else:
+        known = isinstance(estimator, IWST) and type(estimator.noise) in (Gaussian, Logistic)
+    return known and device.type == "cpu"
 
 
 def draw_keys(generator: torch.Generator) -> Array:
@@ -45,11 +50,18 @@ class _Settings:
     def __init__(
         self, neuron: Neuron, estimator: Estimator, floor: float, share: Share | None, *, summed: bool
     ) -> None:
-        alpha = estimator.alpha if isinstance(estimator, IWST) else "p"
-        self.alpha = np.float32(-1.0 if alpha == "p" else alpha)
+        if isinstance(estimator, Surrogate):
+            self.alpha = np.float32(estimator.slope)
+        else:
+            alpha = estimator.alpha if isinstance(estimator, IWST) else "p"
+            self.alpha = np.float32(-1.0 if alpha == "p" else alpha)
         self.decays = tuple(np.float32(value) for value in (neuron.keep_u, neuron.keep_v, neuron.vth, floor * floor))
         self.share = share
-        self.flags = (neuron.reset == "zero", isinstance(estimator.noise, Logistic), summed)
+        self.flags = (
+            neuron.reset == "zero",
+            *(isinstance(estimator.noise, kind) for kind in (Logistic, Silent)),
+            summed,
+        )
 
 
 def _words(values: Tensor) -> Array:

@@ -14,14 +14,16 @@ from bitspike.train.estimators import IWST, Tempered
 from bitspike.train.fused import can_run, draw_keys, fused_population
 from bitspike.train.gumbel import GumbelRao
 from bitspike.train.layers import ConvLayer, DenseLayer
-from bitspike.train.noise import Gaussian, Logistic
+from bitspike.train.noise import Gaussian, Logistic, Silent
 from bitspike.train.products import conv_moments, dense_moments, stacked
 from bitspike.train.recurrence import noisy_recurrent_population
 from bitspike.train.registers import Neuron
+from bitspike.train.surrogates import Surrogate
 from bitspike.train.windows import Window
 
 STEPS, SAMPLES = 7, 3
-ESTIMATORS = [IWST(), IWST(alpha=0.5), IWST(alpha=0.2, noise=Logistic()), IWST(noise=Logistic())]
+SILENT = Surrogate(function="atan", slope=1.5, noise=Silent())
+ESTIMATORS = [IWST(), IWST(alpha=0.5), IWST(alpha=0.2, noise=Logistic()), IWST(noise=Logistic()), SILENT]
 
 
 def inputs(neurons, seed=0):
@@ -33,9 +35,9 @@ def inputs(neurons, seed=0):
     return mean, variance, bias, weights, np.array([3, 4 + seed], np.uint32)
 
 
-def forced(bits):
-    """Noise so strong that it alone decides, for the bits that were drawn."""
-    return (2.0 * bits - 1.0) * 1e6
+def forced(bits, estimator):
+    """Noise so strong that it alone decides, for the bits that were drawn; none where there is none."""
+    return torch.zeros_like(bits) if estimator is SILENT else (2.0 * bits - 1.0) * 1e6
 
 
 def compare(fused, defined, leaves, weights, factor):
@@ -71,13 +73,15 @@ def test_bits_and_gradients_are_those_of_the_definition(reset, estimator, du, dv
         )
 
     def defined(leaves, bits):
-        bits, ratios = noisy_population(*leaves, forced(bits.detach()), neuron=neuron, estimator=estimator, floor=0.5)
+        bits, ratios = noisy_population(
+            *leaves, forced(bits.detach(), estimator), neuron=neuron, estimator=estimator, floor=0.5
+        )
         return bits, ratios.square().sum()
 
     compare(fused, defined, [mean, variance, bias], weights, factor)
 
 
-@pytest.mark.parametrize("estimator", ESTIMATORS[:2], ids=str)
+@pytest.mark.parametrize("estimator", [*ESTIMATORS[:2], SILENT], ids=str)
 @pytest.mark.parametrize("reset", ["zero", "subtract"])
 def test_a_recurrent_population_is_that_of_the_definition(estimator, reset):
     neuron = Neuron(du=1000, dv=700, vth=2, reset=reset)
@@ -92,7 +96,7 @@ def test_a_recurrent_population_is_that_of_the_definition(estimator, reset):
 
     def defined(leaves, bits):
         bits, ratios = noisy_recurrent_population(
-            *leaves[:3], forced(bits.detach()), leaves[3], neuron=neuron, estimator=estimator, floor=0.5
+            *leaves[:3], forced(bits.detach(), estimator), leaves[3], neuron=neuron, estimator=estimator, floor=0.5
         )
         return bits, ratios.square().sum()
 
@@ -109,7 +113,9 @@ def test_many_neurons_go_through_in_blocks_of_their_own():
         return fused_population(moments, leaves[2], keys, neuron=neuron, estimator=IWST(), floor=0.5, summed=True)
 
     def defined(leaves, bits):
-        bits, ratios = noisy_population(*leaves, forced(bits.detach()), neuron=neuron, estimator=IWST(), floor=0.5)
+        bits, ratios = noisy_population(
+            *leaves, forced(bits.detach(), IWST()), neuron=neuron, estimator=IWST(), floor=0.5
+        )
         return bits, ratios.square().sum()
 
     compare(fused, defined, [mean, variance, bias], weights, 1e-3)
@@ -188,6 +194,8 @@ def test_half_precision_gives_nearly_the_same_gradients():
 def test_only_estimators_that_the_kernels_know_run_there():
     cpu = torch.device("cpu")
     assert all(can_run(estimator, cpu) for estimator in ESTIMATORS)
+    assert not can_run(Surrogate(function="atan"), cpu)
+    assert not can_run(Surrogate(function="sigmoid", noise=Silent()), cpu)
     assert not can_run(Tempered(temper=0.5), cpu)
     assert not can_run(GumbelRao(temperature=1.0), cpu)
     assert not can_run(IWST(), torch.device("meta"))

@@ -27,6 +27,7 @@ from bitspike.train.kernels.arithmetic import (
 _BLOCK = 512
 """Neurons that go through time together."""
 _UNITS, _PER_UNIT = np.float32(64.0), np.float32(1.0 / 64.0)
+_QUARTER_TURN = np.float32(np.pi / 2)
 _ZERO, _HALF, _ONE, _TWO = (np.float32(value) for value in (0.0, 0.5, 1.0, 2.0))
 
 
@@ -41,6 +42,14 @@ def _tails(membrane: Any, scale: Any, vth: Any, logistic: Any, tails: Any) -> No
         for n in range(len(tails)):
             z = abs(membrane[n] - vth) * (SQRT_HALF / scale[n])
             tails[n] = _HALF * scaled_tail(z, -z * z)
+
+
+@njit(fastmath=FAST, error_model="numpy")
+def _step(membrane: Any, vth: Any, one: Any, fired: Any) -> None:
+    """Write the bits without noise."""
+    off = fired.dtype.type(0)
+    for n in range(len(fired)):
+        fired[n] = one if membrane[n] > vth else off
 
 
 @njit(fastmath=FAST, error_model="numpy")
@@ -153,7 +162,7 @@ def forward(  # noqa: PLR0917
         keys: two words of the noise.
         place: numbers of the first step and of sample 0 among those that share the keys, and how many samples do.
         decays: cu, cv, threshold and floor**2.
-        flags: reset to zero; logistic noise; whether to sum the auxiliary loss.
+        flags: reset to zero; logistic noise; no noise; whether to sum the auxiliary loss.
         bits: result, shape (steps, samples, neurons), as uint32 or uint16 that are a float's bits.
         distances, scales: results, v - vth before reset and s, of the kind of `moments`.
         auxiliary: result, the sum of (v / s)**2 of each sample, added to what is there; float64.
@@ -162,7 +171,7 @@ def forward(  # noqa: PLR0917
     steps, _, neurons = bits.shape
     noisy = moments.shape[2] > neurons
     cu, cv, vth, floor2 = decays
-    zero, logistic, summed = flags
+    zero, logistic, silent, summed = flags
     step, sample, batch = place
     one = bits.dtype.type(0x3F80 if bits.itemsize == 2 else 0x3F800000)
     scratch = np.empty((3, _BLOCK), np.float32)
@@ -181,8 +190,11 @@ def forward(  # noqa: PLR0917
                     _add(var_u, cu * cu, moments[t, b, neurons + begin : neurons + end])
                     _variances(var_u, cov, var_v, cu, cv)
                 _deviations(var_v, floor2, scale)
-                _tails(membrane, scale, vth, logistic, tails)
-                _fire(membrane, tails, vth, ((step + t) * batch + sample + b) * neurons + begin, keys, one, fired)
+                if silent:
+                    _step(membrane, vth, one, fired)
+                else:
+                    _tails(membrane, scale, vth, logistic, tails)
+                    _fire(membrane, tails, vth, ((step + t) * batch + sample + b) * neurons + begin, keys, one, fired)
                 if summed:
                     auxiliary[b] += _squares(membrane, scale)
                 _narrow(membrane, vth, distances[t, b, begin:end])
@@ -219,6 +231,15 @@ def _factors(  # noqa: PLR0917
             share = alpha if fired[n] != 0 else _ONE - alpha
             hazard = bell / (_ONE - tail * bell) if expected else _ONE / tail
             result[n] = share * INVERSE_SQRT_TWO_PI * hazard / scale[n]
+
+
+@njit(fastmath=FAST, error_model="numpy")
+def _surrogate(distance: Any, scale: Any, slope: Any, result: Any) -> None:
+    """Write h' / s of the arctangent of :mod:`bitspike.train.surrogates`."""
+    for n in range(len(result)):
+        inverse = _ONE / scale[n]
+        x = _QUARTER_TURN * slope * distance[n] * inverse
+        result[n] = _HALF * slope * inverse / (_ONE + x * x)
 
 
 @njit(fastmath=FAST, error_model="numpy")
@@ -295,7 +316,7 @@ def backward(  # noqa: PLR0917
         bits, distances, scales: as :func:`forward` gave them.
         states: gradients of u, v, Vu, C, V after the last step, shape (5, samples, neurons); carried on.
         decays, flags: as in :func:`forward`.
-        alpha: of the estimator; below 0 for p.
+        alpha: of the estimator; below 0 for p; without noise the slope of the arctangent.
         to_moments: result, the shape and kind of `moments`.
         to_bias: result, shape (samples, neurons), added to what is there.
         first, last: samples.
@@ -303,7 +324,7 @@ def backward(  # noqa: PLR0917
     steps, _, neurons = bits.shape
     noisy = to_moments.shape[2] > neurons
     cu, cv, vth, _ = decays
-    zero, logistic, summed = flags
+    zero, logistic, silent, summed = flags
     scratch = np.empty((4, _BLOCK), np.float32)
     for b in range(first, last):
         for begin in range(0, neurons, _BLOCK):
@@ -316,7 +337,10 @@ def backward(  # noqa: PLR0917
                 fired = bits[t, b, begin:end]
                 _widen(distances[t, b, begin:end], distance)
                 _widen(scales[t, b, begin:end], scale)
-                _factors(distance, scale, fired, logistic, alpha, through)
+                if silent:
+                    _surrogate(distance, scale, alpha, through)
+                else:
+                    _factors(distance, scale, fired, logistic, alpha, through)
                 _through(to_bits[t, b, begin:end], g_v, distance, cv, vth, zero, through)
                 _to_variance(through, distance, scale, half)
                 if summed:
