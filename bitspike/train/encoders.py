@@ -66,7 +66,7 @@ class Encoding:
         duration_ms: how much of a recording the steps divide equally; 0 for what is usual for the data set.
         pool: events of so many rows and columns of the sensor are those of one neuron; only for events.
         least: so many events of a neuron in a step make a spike; only for events.
-        fold: a step is cut into so many equal parts, each of which has neurons of its own; only for events.
+        fold: a step is cut into so many equal parts, each of which has neurons of its own; not for images.
     """
 
     steps: int = ruled(STEPS, 16)
@@ -87,7 +87,8 @@ class Encoding:
         if self.encoder not in _KNOWN[kind]:
             raise UsageError(f"encoder: found {self.encoder!r}; expected one of {', '.join(_KNOWN[kind])} for {kind}")
         for key in ("pool", "least", "fold"):
-            if kind != "events" and getattr(self, key) != 1:
+            folds = key == "fold" and kind == "series"
+            if kind != "events" and not folds and getattr(self, key) != 1:
                 raise UsageError(f"{key}: found {getattr(self, key)}; expected 1: {kind} have no events to count")
         return _USUAL[kind] if self.encoder == "auto" else self.encoder
 
