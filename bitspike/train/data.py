@@ -89,7 +89,7 @@ def load_samples(name: str, part: str, encoding: Encoding | None = None) -> Samp
     if wanted.fold == 1:
         return known.read(rows, wanted)
     finer = replace(wanted, steps=wanted.steps * wanted.fold, fold=1)
-    return FoldedSamples(finer=known.read(rows, finer), fold=wanted.fold)
+    return FoldedSamples(finer=known.read(rows, finer), fold=wanted.fold, kind=known.kind)
 
 
 def load_data(name: str, *, part: str = "test", steps: int = 16, seed: int = 0, **options: Any) -> SpikeData:

@@ -143,10 +143,12 @@ class FoldedSamples:
     Attributes:
         finer: the recordings in their finer steps.
         fold: finer steps in one step.
+        kind: of the recordings.
     """
 
     finer: Samples
     fold: int
+    kind: Kind = "events"
 
     @property
     def labels(self) -> npt.NDArray[np.int64]:
@@ -160,8 +162,8 @@ class FoldedSamples:
 
     @property
     def shape(self) -> tuple[int, ...]:
-        """Shape of the neurons: those of the first part of a step, then those of the next."""
-        return folded_shape(self.finer.shape, self.fold)
+        """Shape of the neurons: those of the first part of a step, then those of the next; a series is an image."""
+        return folded_shape(self.finer.shape, self.fold, self.kind)
 
     def __len__(self) -> int:
         return len(self.finer)
@@ -173,6 +175,8 @@ class FoldedSamples:
     def encode(self, *, steps: int, seed: int, stream: int = Stream.SPIKES) -> npt.NDArray[np.uint8]:
         """Return the spikes of these samples, shape (samples, steps, neurons)."""
         spikes = self.finer.encode(steps=steps * self.fold, seed=seed, stream=stream)
+        if self.kind == "series":
+            spikes = spikes.reshape(len(spikes), steps, self.fold, -1, self.shape[-1]).swapaxes(2, 3)
         return spikes.reshape(len(spikes), steps, -1)
 
 
@@ -233,13 +237,18 @@ class DataSet:
 def encoded_shape(shape: tuple[int, ...], kind: Kind, encoding: Encoding) -> tuple[int, ...]:
     """Return the shape of the neurons that an encoder makes of samples of `shape`."""
     pooled = pooled_shape(shape, encoding.pool)
-    return folded_shape((2, *pooled) if encoding.encoder_for(kind) == "delta" else pooled, encoding.fold)
+    return folded_shape((2, *pooled) if encoding.encoder_for(kind) == "delta" else pooled, encoding.fold, kind)
 
 
-def folded_shape(shape: tuple[int, ...], fold: int) -> tuple[int, ...]:
-    """Return the shape of the neurons where each part of a step has its own: more channels, or one axis more."""
+def folded_shape(shape: tuple[int, ...], fold: int, kind: Kind = "events") -> tuple[int, ...]:
+    """Return the shape of the neurons where each part of a step has its own.
+
+    A sensor gets more channels, or one axis more; a series becomes images of which a row is a part.
+    """
     if fold == 1:
         return shape
+    if kind == "series":
+        return (*shape[:-1], fold, shape[-1])
     return (fold * shape[0], *shape[1:]) if len(shape) == 3 else (fold, *shape)
 
 

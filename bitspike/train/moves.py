@@ -46,7 +46,9 @@ def moved_spikes(spikes: Spikes, samples: Samples, data: DataRecipe, *, seed: in
         spikes = turned(
             spikes, numbers[:, :4], space=_space(samples.shape), shift=data.shift, turn=data.turn, zoom=data.zoom
         )
-    if data.delay:
+    if data.delay and kind == "series":
+        spikes = delayed_parts(spikes, numbers[:, 4], parts=data.delay, fold=data.fold, bands=samples.shape[-1])
+    elif data.delay:
         spikes = delayed(spikes, numbers[:, 4], steps=data.delay)
     return thinned(spikes, samples.indices, drop=data.drop, seed=seed, epoch=epoch) if data.drop else spikes
 
@@ -94,6 +96,22 @@ def delayed(spikes: Spikes, moves: Numbers, *, steps: float) -> Spikes:
     for row, by in enumerate(np.rint(moves * steps).astype(np.intp).clip(-length, length)):
         moved[row, max(0, by) : length + min(0, by)] = spikes[row, max(0, -by) : length - max(0, by)]
     return moved
+
+
+def delayed_parts(spikes: Spikes, moves: Numbers, *, parts: float, fold: int, bands: int) -> Spikes:
+    """Return speech that comes up to `parts` parts of a step earlier or later; a step has `fold` parts.
+
+    Args:
+        spikes: shape (samples, steps, neurons); the neurons of a step are images of `fold` rows of `bands`, in C order.
+        moves: delay in units of `parts`, from -1 to 1, shape (samples,).
+        parts: of a delay of 1.
+        fold: parts of a step.
+        bands: of a part.
+    """
+    samples, steps, neurons = spikes.shape
+    images = spikes.reshape(samples, steps, -1, fold, bands).swapaxes(2, 3)
+    moved = delayed(images.reshape(samples, steps * fold, -1), moves, steps=parts)
+    return moved.reshape(samples, steps, fold, -1, bands).swapaxes(2, 3).reshape(samples, steps, neurons)
 
 
 def thinned(spikes: Spikes, indices: npt.NDArray[np.intp], *, drop: float, seed: int, epoch: int) -> Spikes:

@@ -66,7 +66,8 @@ class DataRecipe(Checked):
             speech by so many bands.
         turn: images and recordings are turned by up to so many degrees.
         zoom: they are scaled by up to 1 - zoom to 1 + zoom.
-        delay: samples of the training part come up to so many steps earlier or later, anew in each epoch.
+        delay: samples of the training part come up to so many steps earlier or later, anew in each epoch;
+            speech up to so many parts of a step.
         drop: each of their spikes is lost with this probability.
     """
 

@@ -188,3 +188,27 @@ def test_parts_of_a_step_have_neurons_of_their_own(tmp_path):
         some = load_samples(f"events:{path}", "all", Encoding(steps=2, fold=3)).take(np.array([4, 1]))
         assert some.labels.tolist() == [0, 1]
         assert np.array_equal(some.encode(steps=2, seed=0), found.spikes[[4, 1]])
+
+
+@pytest.mark.parametrize(("encoder", "channels"), [("direct", 1), ("delta", 2)])
+def test_speech_folds_to_images_of_time_and_bands(tmp_path, encoder, channels):
+    path = tmp_path / "clips.npz"
+    generator = np.random.default_rng(1)
+    np.savez(
+        path,
+        audio=generator.integers(-9000, 9000, 4000 * 10, dtype=np.int16),
+        offset=np.arange(11) * 4000,
+        label=np.arange(10),
+        speaker=np.zeros(10, dtype=np.int64),
+        index=np.arange(10),
+        rate=np.int64(8000),
+    )
+    options = {"encoder": encoder, "duration_ms": 400.0}
+    finer = load_data(f"fsdd:{path}", part="all", steps=12, **options)
+    found = load_data(f"fsdd:{path}", part="all", steps=3, fold=4, **options)
+    assert found.shape == ((4, 32) if channels == 1 else (2, 4, 32))
+    images = found.spikes.reshape(10, 3, channels, 4, 32)
+    parts = finer.spikes.reshape(10, 3, 4, channels, 32)
+    assert parts.any()
+    for part in range(4):
+        assert np.array_equal(images[:, :, :, part], parts[:, :, part])

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from bitspike.errors import UsageError
 from bitspike.train.dataset import SpikeSamples
 from bitspike.train.encoders import Encoding
-from bitspike.train.moves import delayed, moved_spikes, shifted_bands, thinned, turned
+from bitspike.train.moves import delayed, delayed_parts, moved_spikes, shifted_bands, thinned, turned
 from bitspike.train.recipe import DataRecipe
 
 SPACE = (5, 4)
@@ -68,6 +68,20 @@ def test_a_delay_moves_time_and_a_shift_moves_bands(by):
         source = band - bands
         expected = spikes.reshape(4, 2, 3)[:, :, source] if 0 <= source < 3 else np.zeros((4, 2))
         assert np.array_equal(moved[:, :, band], expected)
+
+
+@given(st.integers(-7, 7), st.integers(1, 3))
+def test_folded_speech_comes_later_by_parts_of_a_step(by, channels):
+    """A delay moves the recording in its parts, whatever step they are in."""
+    parts = random_spikes(1, 6, channels * 2).reshape(1, 6, channels, 2)
+    steps, fold = 2, 3
+    images = parts.reshape(1, steps, fold, channels, 2).swapaxes(2, 3).reshape(1, steps, -1)
+    found = delayed_parts(images, np.array([by / 7]), parts=7, fold=fold, bands=2)
+    later = found.reshape(1, steps, channels, fold, 2).swapaxes(2, 3).reshape(parts.shape)
+    for part in range(6):
+        source = part - by
+        expected = parts[0, source] if 0 <= source < 6 else np.zeros((channels, 2))
+        assert np.array_equal(later[0, part], expected)
 
 
 def test_drop_loses_its_share_and_adds_nothing():
