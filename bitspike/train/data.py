@@ -15,9 +15,10 @@ import numpy as np
 
 from bitspike.errors import UsageError
 from bitspike.samples import SpikeData
-from bitspike.train.dataset import PARTS, DataSet, FoldedSamples, Samples, check_size
+from bitspike.train.dataset import PARTS, DataSet, FoldedSamples, Samples
 from bitspike.train.encode import checked_seed
 from bitspike.train.encoders import Encoding, Kind
+from bitspike.train.packing import check_size
 
 __all__ = ["FAMILIES", "PARTS", "DataSet", "Encoding", "data_set", "family", "load_data", "load_samples"]
 

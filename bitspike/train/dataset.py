@@ -4,7 +4,7 @@ Nothing is ever held as 64-bit numbers: images are uint8 levels, events are spik
 """
 
 import math
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from typing import Protocol, TypeVar
 
@@ -14,10 +14,10 @@ import numpy.typing as npt
 from bitspike.errors import FileError, UsageError
 from bitspike.train.encode import Stream, permutation
 from bitspike.train.encoders import Encoding, Kind, Levels, encode_levels
+from bitspike.train.packing import pooled_shape
 
 PARTS = ("train", "validation", "test", "all")
 MAX_NEURONS = 1 << 20
-MAX_BYTES = 1 << 34
 """Spikes of one part, unpacked, are at most so many; a larger part would not fit into a usual machine's memory."""
 _SPLIT_SEED = 0
 
@@ -250,85 +250,6 @@ def folded_shape(shape: tuple[int, ...], fold: int, kind: Kind = "events") -> tu
     if kind == "series":
         return (*shape[:-1], fold, shape[-1])
     return (fold * shape[0], *shape[1:]) if len(shape) == 3 else (fold, *shape)
-
-
-def pooled_shape(shape: tuple[int, ...], pool: int) -> tuple[int, ...]:
-    """Return the shape of a sensor whose windows of `pool` rows and columns are one neuron each.
-
-    Raises:
-        UsageError: a sensor without rows and columns, or windows that do not fit it.
-    """
-    if pool == 1:
-        return shape
-    if len(shape) < 2 or shape[-2] % pool or shape[-1] % pool:
-        raise UsageError(f"pool: found {pool}; expected a divisor of the rows and columns of {shape}")
-    return (*shape[:-2], shape[-2] // pool, shape[-1] // pool)
-
-
-def pooled_addresses(shape: tuple[int, ...], pool: int) -> npt.NDArray[np.intp]:
-    """Return for each neuron of a sensor the neuron that its window becomes, shape (neurons,)."""
-    after = pooled_shape(shape, pool)
-    numbers = np.arange(math.prod(after), dtype=np.intp).reshape(after)
-    if pool > 1:
-        numbers = numbers.repeat(pool, axis=-2).repeat(pool, axis=-1)
-    return numbers.ravel()
-
-
-def pack_events(
-    recordings: Iterable[tuple[npt.NDArray[np.int64], npt.NDArray[np.int64]]],
-    count: int,
-    *,
-    shape: tuple[int, ...],
-    encoding: Encoding,
-    duration_us: int,
-) -> npt.NDArray[np.uint8]:
-    """Return packed spikes, shape (count, steps, ceil(neurons / 8)), of `count` recordings, taken one after the other.
-
-    Args:
-        recordings: times in microseconds from the start, and neurons, both of shape (events,); neurons lie in `shape`.
-        count: of recordings.
-        shape: of the neurons.
-        encoding: of which the steps.
-        duration_us: step = time * steps // duration_us; events before 0 or at the end and later are left out. Two
-            events of one neuron in one step are one spike; fewer than ``encoding.least`` are none.
-    """
-    place = pooled_addresses(shape, encoding.pool)
-    neurons = math.prod(pooled_shape(shape, encoding.pool))
-    check_size(count, encoding.steps, neurons)
-    packed = np.zeros((count, encoding.steps, (neurons + 7) // 8), dtype=np.uint8)
-    for row, (times, addresses) in enumerate(recordings):
-        inside = (times >= 0) & (times < duration_us)
-        step = times[inside] * encoding.steps // duration_us
-        found = np.bincount(step * neurons + place[addresses[inside]], minlength=encoding.steps * neurons)
-        packed[row] = np.packbits(found.reshape(-1, neurons) >= encoding.least, axis=1)
-    return packed
-
-
-def pack_frames(
-    frames: npt.NDArray[np.uint8], *, encoding: Encoding, shape: tuple[int, ...] | None = None
-) -> npt.NDArray[np.uint8]:
-    """Return packed spikes of frames, shape (frames, neurons): frame k of n is part of step k * steps // n.
-
-    A neuron spikes whose window has ``encoding.least`` events in a step; `shape` is the sensor's, flat by default.
-    """
-    sensor = shape or (frames.shape[1],)
-    after = pooled_shape(sensor, encoding.pool)
-    summed = np.zeros((encoding.steps, frames.shape[1]), dtype=np.int32)
-    for number, frame in enumerate(frames):
-        summed[number * encoding.steps // len(frames)] += frame
-    if encoding.pool > 1:
-        windows = summed.reshape(-1, after[-2], encoding.pool, after[-1], encoding.pool)
-        summed = windows.sum((2, 4), dtype=np.int32).reshape(encoding.steps, -1)
-    return np.packbits(summed >= encoding.least, axis=1)
-
-
-def check_size(samples: int, steps: int, neurons: int) -> None:
-    """Raise UsageError where the spikes of a part would not fit into memory."""
-    if samples * steps * neurons > MAX_BYTES:
-        raise UsageError(
-            f"data: found {samples} samples x {steps} steps x {neurons} neurons; "
-            f"expected at most {MAX_BYTES} spikes in one part; ask for fewer steps or a smaller part"
-        )
 
 
 def checked_labels(

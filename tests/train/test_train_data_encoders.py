@@ -10,8 +10,9 @@ from hypothesis import strategies as st
 from bitspike.errors import UsageError
 from bitspike.samples import SpikeData
 from bitspike.train.data import load_data, load_samples
-from bitspike.train.dataset import DataSet, pack_events, pack_frames
+from bitspike.train.dataset import DataSet
 from bitspike.train.encoders import Encoding, encode_levels
+from bitspike.train.packing import pack_events, pack_frames
 
 
 def encode(levels, encoder, *, steps, full=255, **options):

@@ -17,11 +17,12 @@ which are not read. There is no published split; the parts are cut by the fixed 
 import numpy as np
 
 from bitspike.errors import FileError
-from bitspike.train.dataset import DataSet, Rows, SpikeSamples, checked_labels, encoded_shape, pack_events
+from bitspike.train.dataset import DataSet, Rows, SpikeSamples, checked_labels, encoded_shape
 from bitspike.train.datasets.events import checked_offsets
 from bitspike.train.datasets.frames import open_frames
 from bitspike.train.datasets.npz import arrays, headers, npz_path
 from bitspike.train.encoders import Encoding
+from bitspike.train.packing import pack_events
 
 SHAPE = (12, 2)
 LETTERS = 27

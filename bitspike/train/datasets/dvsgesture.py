@@ -24,9 +24,10 @@ import numpy.typing as npt
 
 from bitspike.errors import FileError
 from bitspike.files import existing_file
-from bitspike.train.dataset import DataSet, Rows, SpikeSamples, encoded_shape, pack_events
+from bitspike.train.dataset import DataSet, Rows, SpikeSamples, encoded_shape
 from bitspike.train.datasets.binary import folder, read_bytes
 from bitspike.train.encoders import Encoding
+from bitspike.train.packing import pack_events
 
 SHAPE = (2, 128, 128)
 CLASSES = 11

@@ -23,19 +23,12 @@ import numpy as np
 import numpy.typing as npt
 
 from bitspike.errors import FileError, UsageError
-from bitspike.train.dataset import (
-    MAX_NEURONS,
-    DataSet,
-    Rows,
-    SpikeSamples,
-    checked_labels,
-    encoded_shape,
-    pack_events,
-)
+from bitspike.train.dataset import MAX_NEURONS, DataSet, Rows, SpikeSamples, checked_labels, encoded_shape
 from bitspike.train.datasets.binary import shown
 from bitspike.train.datasets.frames import split_rows
 from bitspike.train.datasets.npz import arrays, expect_shape, headers, npz_path
 from bitspike.train.encoders import Encoding
+from bitspike.train.packing import pack_events
 
 INTEGERS = "iu"
 MAX_CLASSES = 1 << 20

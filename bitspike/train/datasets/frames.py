@@ -19,19 +19,11 @@ import numpy as np
 import numpy.typing as npt
 
 from bitspike.errors import FileError, UsageError
-from bitspike.train.dataset import (
-    MAX_NEURONS,
-    DataSet,
-    Rows,
-    SpikeSamples,
-    check_size,
-    checked_labels,
-    encoded_shape,
-    pack_frames,
-)
+from bitspike.train.dataset import MAX_NEURONS, DataSet, Rows, SpikeSamples, checked_labels, encoded_shape
 from bitspike.train.datasets.binary import shown
 from bitspike.train.datasets.npz import arrays, expect_shape, headers
 from bitspike.train.encoders import Encoding
+from bitspike.train.packing import check_size, pack_frames
 
 INTEGERS = "iu"
 

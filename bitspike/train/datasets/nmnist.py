@@ -20,9 +20,10 @@ import numpy as np
 import numpy.typing as npt
 
 from bitspike.errors import FileError
-from bitspike.train.dataset import DataSet, Rows, SpikeSamples, encoded_shape, pack_events
+from bitspike.train.dataset import DataSet, Rows, SpikeSamples, encoded_shape
 from bitspike.train.datasets.binary import folder, member_size, opened_zip, read_bytes
 from bitspike.train.encoders import Encoding
+from bitspike.train.packing import pack_events
 
 SHAPE = (2, 34, 34)
 CLASSES = 10

@@ -28,10 +28,11 @@ import numpy.typing as npt
 
 from bitspike.errors import FileError
 from bitspike.files import existing_file
-from bitspike.train.dataset import DataSet, Rows, SpikeSamples, checked_labels, pack_events
+from bitspike.train.dataset import DataSet, Rows, SpikeSamples, checked_labels
 from bitspike.train.datasets.binary import EXPANSION, folder
 from bitspike.train.datasets.hdf5_lists import DEFLATE, SHUFFLE, Lists
 from bitspike.train.encoders import Encoding
+from bitspike.train.packing import pack_events
 
 UNITS = 700
 USUAL_US = 1_400_000

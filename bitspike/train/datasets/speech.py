@@ -19,11 +19,12 @@ import numpy.typing as npt
 
 from bitspike.errors import FileError
 from bitspike.train.cochlea import BANDS, RATE_HZ, cochlea
-from bitspike.train.dataset import DataSet, LevelSamples, Rows, check_size, checked_labels
+from bitspike.train.dataset import DataSet, LevelSamples, Rows, checked_labels
 from bitspike.train.datasets.binary import folder
 from bitspike.train.datasets.events import checked_offsets
 from bitspike.train.datasets.npz import arrays, expect_shape
 from bitspike.train.encoders import Encoding
+from bitspike.train.packing import check_size
 
 CLASSES = 10
 USUAL_US = 800_000
