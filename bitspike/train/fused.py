@@ -100,7 +100,7 @@ class _Population(torch.autograd.Function):
     def forward(  # noqa: PLR0917
         ctx: Any, moments: Tensor, bias: Tensor, recurrent: Tensor | None, keys: Array, settings: _Settings
     ) -> tuple[Tensor, Tensor]:
-        from bitspike.train.kernels.population import forward
+        from bitspike.train.kernels.forward import forward
 
         steps, samples, _ = moments.shape
         neurons = len(bias)
@@ -136,7 +136,7 @@ class _Population(torch.autograd.Function):
 
     @staticmethod
     def backward(ctx: Any, to_bits: Tensor | None, to_auxiliary: Tensor | None) -> tuple[Tensor | None, ...]:
-        from bitspike.train.kernels.population import backward
+        from bitspike.train.kernels.backward import backward
 
         bits, distances, scales, recurrent = ctx.saved_tensors
         settings: _Settings = ctx.settings

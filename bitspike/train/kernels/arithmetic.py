@@ -1,7 +1,7 @@
 """Arithmetic of the compiled kernels in single precision, written so that a compiler can use vector lanes.
 
 None of these functions calls a library: the exponential and the error function are polynomials, and random numbers are
-a hash of their place. Numba inlines them into the loops of :mod:`bitspike.train.kernels.population`. 32-bit words go by
+a hash of their place. Numba inlines them into the loops of :mod:`bitspike.train.kernels.shared`. 32-bit words go by
 names of their own, since Numba's sums and products of them are 64 bits wide.
 """
 
