@@ -133,8 +133,7 @@ def _ours(side: str, recipe: Recipe, folder: Path | None) -> Outcome:
 
 def _bits_per_weight(recipe: Recipe) -> int:
     """Return 1, but for the integer weights of a Gaussian posterior."""
-    posterior = vars(recipe).get("posterior")
-    return posterior.bits if posterior is not None and posterior.family == "gaussian" else 1
+    return recipe.posterior.bits if recipe.posterior.family == "gaussian" else 1
 
 
 def _snntorch(recipe: Recipe, folder: Path | None, rate: float) -> Outcome:

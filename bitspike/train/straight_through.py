@@ -7,8 +7,9 @@ surrogate of its own. Architecture, thresholds, decays, biases, read-out, epochs
 
 import dataclasses
 
-from bitspike.errors import UnsupportedError
+from bitspike.train.posterior_recipe import PosteriorRecipe
 from bitspike.train.recipe import EstimatorRecipe, Recipe
+from bitspike.train.rule_recipe import DistilRecipe, RuleRecipe
 
 #: Width of the surrogate, in weights, and learning rate of the latent weights.
 WIDTH, RATE = 8.0, 0.02
@@ -24,15 +25,15 @@ def straight_through(recipe: Recipe, *, width: float = WIDTH, rate: float = RATE
 
     Raises:
         UsageError: an impossible width or rate.
-        UnsupportedError: recipes that know no latent weights.
     """
-    # Told by the field, so that this module reads recipes from before there were families.
-    posterior = vars(recipe).get("posterior")
-    if posterior is None:
-        raise UnsupportedError("straight-through: recipes have no posterior.family here; expected family 'latent'")
     estimator = EstimatorRecipe(name="surrogate", noise="none", floor=width)
     training = dataclasses.replace(recipe.training, rate=rate, sharpness=1.0)
-    changes = {"posterior": type(posterior)(family="latent"), "estimator": estimator, "training": training}
     # Other rules of learning and other teachers are not plain.
-    plain = {key: type(vars(recipe)[key])() for key in ("rule", "distil") if key in vars(recipe)}
-    return dataclasses.replace(recipe, **changes, **plain)
+    return dataclasses.replace(
+        recipe,
+        posterior=PosteriorRecipe(family="latent"),
+        estimator=estimator,
+        training=training,
+        rule=RuleRecipe(),
+        distil=DistilRecipe(),
+    )

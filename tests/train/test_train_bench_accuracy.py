@@ -6,11 +6,11 @@ import json
 import pytest
 
 from bitspike.cli import main
-from bitspike.errors import FileError, UnsupportedError, UsageError
+from bitspike.errors import FileError, UsageError
 from bitspike.train import bench_accuracy as bench_module
 from bitspike.train.accuracy_table import AccuracyBench, Outcome
 from bitspike.train.bench_accuracy import SideOptions, bench_accuracy
-from bitspike.train.recipe import Recipe, parse_recipe
+from bitspike.train.recipe import parse_recipe
 from bitspike.train.straight_through import straight_through
 
 TEXT = """
@@ -33,8 +33,7 @@ batch = 256
 rate = 0.05
 members = 3
 """
-HAS_FAMILIES = "posterior" in {field.name for field in dataclasses.fields(Recipe)}
-SIDES = ("bitspike", "straight-through", "snntorch") if HAS_FAMILIES else ("bitspike", "snntorch")
+SIDES = ("bitspike", "straight-through", "snntorch")
 
 
 @pytest.fixture(scope="module")
@@ -205,13 +204,6 @@ def test_conditions_that_no_side_can_tell_are_left_out():
     assert table(outcome("snntorch", 0, (0.9,), (0.1,))).conditions == ()
 
 
-@pytest.mark.skipif(HAS_FAMILIES, reason="recipes have families of posteriors")
-def test_recipes_without_families_have_no_straight_through(recipe):
-    with pytest.raises(UnsupportedError, match=r"^straight-through: recipes have no posterior\.family here"):
-        straight_through(recipe)
-
-
-@pytest.mark.skipif(not HAS_FAMILIES, reason="recipes have no families of posteriors")
 def test_straight_through_changes_weights_spikes_and_rate_alone(recipe):
     found = straight_through(recipe, width=3.0, rate=0.01)
     assert found.posterior.family == "latent"

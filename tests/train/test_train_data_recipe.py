@@ -142,7 +142,7 @@ def test_recordings_and_speech_may_be_moved_in_training(tmp_path):
         again = fit(recipe("fsdd:elsewhere" if name == "fsdd" else "nmnist:x", f"{moves}\n{more}"), data=place)
         shape = (2, 2, 32) if name == "fsdd" else (4, 17, 17)
         assert first.test.shape == shape
-        natural = [run.model.posteriors()["hidden1"].detach().numpy() for run in (still, first, again)]
+        natural = [run.model.posteriors()["hidden1"].location.detach().numpy() for run in (still, first, again)]
         assert np.array_equal(natural[1], natural[2])
         assert not np.array_equal(natural[0], natural[1])
 
