@@ -145,6 +145,7 @@ def _enter(fabric: "Fabric", failures: Any, function: Callable[..., None], argum
         failures.put(error)
         raise
     except Exception as error:
+        # Whatever it was goes on; the launching process, which cannot see it, is told in one line.
         failures.put(f"process {processes.rank} failed: {type(error).__name__}: {error}")
         raise
     torch.distributed.destroy_process_group()

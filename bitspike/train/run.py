@@ -152,11 +152,7 @@ def fit(
         MissingDependencyError: several processes without Lightning Fabric.
         EngineError: one of several processes failed; all are ended.
     """
-    wanted = recipe if isinstance(recipe, Recipe) else load_recipe(recipe)
-    if seed is not None:
-        wanted = wanted.with_seed(seed)
-    if data is not None:
-        wanted = wanted.with_data(data)
+    wanted = _wanted(recipe, seed, data)
     folder = None if out is None else Path(out)
     place = Placement(devices=devices, nodes=nodes, accelerator=accelerator)
     fabric = place.fabric() if place.count > 1 else None
@@ -177,6 +173,14 @@ def fit(
         _start(wanted, Path(temporary))
         launch(fabric, _work_together, wanted, Path(temporary), resume, progress)
         return replace(load_run(temporary), folder=None)
+
+
+def _wanted(recipe: Recipe | str | os.PathLike[str], seed: int | None, data: str | None) -> Recipe:
+    """Return the recipe with what the caller replaces."""
+    wanted = recipe if isinstance(recipe, Recipe) else load_recipe(recipe)
+    if seed is not None:
+        wanted = wanted.with_seed(seed)
+    return wanted if data is None else wanted.with_data(data)
 
 
 def _work(processes: Processes, recipe: Recipe, folder: Path | None, resume: bool, progress: bool | None) -> Run:

@@ -93,8 +93,16 @@ def _from_auxiliary(  # noqa: PLR0917
 
 
 @njit(fastmath=FAST, error_model="numpy")
-def _back_variances(g_var_u: Any, g_cov: Any, g_var_v: Any, cu: Any) -> None:
-    """Take the gradients of Vu and C one step back, once that of V is; the last decays are still to come."""
+def _back_variances(  # noqa: PLR0917
+    g_var_u: Any, g_cov: Any, g_var_v: Any, half: Any, fired: Any, cu: Any, cv: Any, zero: Any
+) -> None:
+    """Take the gradients of Vu, C and V one step back; `half` is what V of this step adds."""
+    if zero:
+        silence(g_var_v, fired)
+        silence(g_cov, fired)
+    for n in range(len(g_cov)):
+        g_cov[n] = cv * cu * (g_cov[n] + TWO * g_var_v[n])
+    add(g_var_v, cv * cv, half)
     if cu == ZERO:
         g_var_u[:] = g_var_v
         return
@@ -174,11 +182,5 @@ def backward(  # noqa: PLR0917
                 add(g_u, cu, g_v)
                 _copy(g_u, to_moments[t, b, begin:end])
                 if noisy:
-                    if zero:
-                        silence(g_var_v, fired)
-                        silence(g_cov, fired)
-                    for n in range(end - begin):
-                        g_cov[n] = cv * cu * (g_cov[n] + TWO * g_var_v[n])
-                    add(g_var_v, cv * cv, half)
-                    _back_variances(g_var_u, g_cov, g_var_v, cu)
+                    _back_variances(g_var_u, g_cov, g_var_v, half, fired, cu, cv, zero)
                     _copy(g_var_u, to_moments[t, b, neurons + begin : neurons + end])

@@ -94,10 +94,36 @@ def _squares(membrane: Any, scale: Any) -> Any:
 
 
 @njit(fastmath=FAST, error_model="numpy")
-def _reset(membrane: Any, fired: Any, zero: Any, vth: Any, v: Any) -> None:
-    """Write the membrane after the reset."""
+def _decide(  # noqa: PLR0917
+    membrane: Any,
+    scale: Any,
+    vth: Any,
+    logistic: Any,
+    silent: Any,
+    tails: Any,
+    at: Any,
+    keys: Any,
+    one: Any,
+    fired: Any,
+) -> None:
+    """Write the bits, by noise or without."""
+    if silent:
+        _step(membrane, vth, one, fired)
+    else:
+        _tails(membrane, scale, vth, logistic, tails)
+        _fire(membrane, tails, vth, at, keys, one, fired)
+
+
+@njit(fastmath=FAST, error_model="numpy")
+def _reset(  # noqa: PLR0917
+    membrane: Any, fired: Any, zero: Any, vth: Any, v: Any, var_v: Any, cov: Any
+) -> None:
+    """Write the membrane after the reset; one to zero also clears its variances."""
     for n in range(len(v)):
         v[n] = membrane[n] if fired[n] == 0 else (ZERO if zero else membrane[n] - vth)
+    if zero:
+        silence(var_v, fired)
+        silence(cov, fired)
 
 
 @njit(fastmath=FAST, error_model="numpy")
@@ -161,16 +187,10 @@ def forward(  # noqa: PLR0917
                     add(var_u, cu * cu, moments[t, b, neurons + begin : neurons + end])
                     _variances(var_u, cov, var_v, cu, cv)
                 _deviations(var_v, floor2, scale)
-                if silent:
-                    _step(membrane, vth, one, fired)
-                else:
-                    _tails(membrane, scale, vth, logistic, tails)
-                    _fire(membrane, tails, vth, ((step + t) * batch + sample + b) * neurons + begin, keys, one, fired)
+                at = ((step + t) * batch + sample + b) * neurons + begin
+                _decide(membrane, scale, vth, logistic, silent, tails, at, keys, one, fired)
                 if summed:
                     auxiliary[b] += _squares(membrane, scale)
                 _narrow(membrane, vth, distances[t, b, begin:end])
                 _narrow(scale, ZERO, scales[t, b, begin:end])
-                _reset(membrane, fired, zero, vth, v)
-                if noisy and zero:
-                    silence(var_v, fired)
-                    silence(cov, fired)
+                _reset(membrane, fired, zero, vth, v, var_v, cov)
