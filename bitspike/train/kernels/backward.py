@@ -143,9 +143,8 @@ def backward(  # noqa: PLR0917
     Args:
         to_bits: gradient of the bits, shape (steps, samples, neurons); float32, or uint16 for bfloat16.
         to_auxiliary: gradient of the auxiliary sum.
-        bits, distances, scales: as :func:`forward` gave them.
         states: gradients of u, v, Vu, C, V after the last step, shape (5, samples, neurons); carried on.
-        decays, flags: as in :func:`forward`.
+        bits, distances, scales, decays, flags: as in :func:`forward`.
         alpha: of the estimator; below 0 for p; without noise the slope of the arctangent.
         to_moments: result, the shape and kind of `moments`.
         to_bias: result, shape (samples, neurons), added to what is there.
