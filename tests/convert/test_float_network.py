@@ -56,7 +56,9 @@ def test_numbers_that_are_not_finite_are_refused():
 
 
 def test_windows_have_the_shape_of_torch():
-    conv = Convolution(name="conv", source_shape=(2, 7, 9), weight=np.zeros((4, 2, 3, 5)), stride=(2, 1), padding=(1, 0))
+    conv = Convolution(
+        name="conv", source_shape=(2, 7, 9), weight=np.zeros((4, 2, 3, 5)), stride=(2, 1), padding=(1, 0)
+    )
     assert conv.shape == (4, 4, 5)
     assert Pool(name="pool", source_shape=(4, 5, 5), window=(2, 2), stride=(2, 2)).shape == (4, 2, 2)
     with pytest.raises(UsageError, match="node pool: a window of"):
