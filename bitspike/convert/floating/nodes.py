@@ -236,6 +236,9 @@ class Neurons(Node):
     is forgotten (``beta * v[t-1]`` is replaced by ``beta * reset_value``), and where `reset_swallows` the input of that
     step with it (``v[t] = reset_value``).
 
+    With `residual_held` (of "subtract" that is not late) a neuron that its reset leaves above its threshold does not
+    spike at once again: in the next step it spikes only where ``v[t] - threshold`` is above the threshold.
+
     Attributes:
         extents: shape of the population.
         alpha: what a step keeps of the current, one a neuron; 0 where there is no current.
@@ -259,6 +262,7 @@ class Neurons(Node):
     reset: FloatReset = "value"
     reset_late: bool = False
     reset_swallows: bool = False
+    residual_held: bool = False
     late_current: bool = False
     at_rest: bool = False
 
