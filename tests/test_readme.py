@@ -60,7 +60,8 @@ def test_the_set_up_lines_are_what_ci_runs():
     indented = re.findall(r"^    (python -m pip .*)$", README, re.MULTILINE)
     assert indented == [
         "python -m pip install -c constraints.txt -e . && bitspike doctor --install lava && bitspike demo",
-        'python -m pip install -c constraints.txt -e ".[test]" && bitspike doctor --install lava && python -m pytest -n auto',
+        'python -m pip install -c constraints.txt -e ".[test]" && bitspike doctor --install lava && '
+        "python -m pytest -n auto",
     ]
     assert "README.md" in (ROOT / ".ci" / "run").read_text(encoding="utf-8")
 
