@@ -48,10 +48,10 @@ def chain(
         IntegerNetwork(
             name="chain",
             steps=steps,
-            input=Input(name="input", shape=(sizes[0],)),
+            inputs=(Input(name="input", shape=(sizes[0],)),),
             populations=tuple(populations),
             connections=tuple(connections),
-            readout=Readout(population="output", kind=readout),
+            readouts=(Readout(population="output", kind=readout),),
             collapse="map",
         )
     )
@@ -60,7 +60,7 @@ def chain(
 def spikes_for(network: IntegerNetwork, *, samples: int = 5, seed: int = 1, rate: float = 0.4) -> np.ndarray:
     """Random input of the network's own window, shape (samples, steps, neurons), uint8."""
     random = np.random.default_rng(seed)
-    return (random.random((samples, network.steps, network.input.size)) < rate).astype(np.uint8)
+    return (random.random((samples, network.steps, network.input_size)) < rate).astype(np.uint8)
 
 
 def flip_weight(network: IntegerNetwork, target: str, row: int, column: int) -> IntegerNetwork:

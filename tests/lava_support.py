@@ -60,10 +60,10 @@ def feed_forward(seed, *, sizes=(14, 11, 9, 6), steps=9, skips=False, bias=True,
     network = IntegerNetwork(
         name=f"random{seed}",
         steps=steps,
-        input=Input(name="input", shape=(sizes[0],)),
+        inputs=(Input(name="input", shape=(sizes[0],)),),
         populations=(*populations[:-1], last),
         connections=connections,
-        readout=Readout(population=names[-1], kind="spike_count"),
+        readouts=(Readout(population=names[-1], kind="spike_count"),),
     )
     check_range(check(network))
     return network

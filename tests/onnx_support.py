@@ -7,7 +7,7 @@ from bitspike.convert import onnx_file
 from bitspike.convert.connections import Conv2d, Identity, SumPool2d
 from bitspike.convert.network import Dense, Input, IntegerNetwork, Population, Readout
 from bitspike.convert.onnx_file import read
-from bitspike.convert.onnx_graph import build
+from bitspike.convert.onnx_graph import build, scores_name
 from bitspike.convert.rules import check
 from bitspike.convert.weights import IntegerWeights, weights_of
 from bitspike.errors import FileError
@@ -40,7 +40,7 @@ def every_kind():
         IntegerNetwork(
             name="every kind",
             steps=6,
-            input=Input(name="input", shape=(4, 5, 4)),
+            inputs=(Input(name="input", shape=(4, 5, 4)),),
             populations=(
                 population("conv", 4, 5, 2, du=2000, vth=90),
                 population("pool", 4, 3, 1),
@@ -60,7 +60,7 @@ def every_kind():
                 ),
                 Dense(source="pool", target="output", weights=square),
             ),
-            readout=Readout(population="output", kind="membrane_sum"),
+            readouts=(Readout(population="output", kind="membrane_sum"),),
         )
     )
 
@@ -96,7 +96,7 @@ def assert_equal(record, reference):
             assert np.array_equal(found, expected), f"{name}.{quantity}"
 
 
-def scores_of(network, spikes):
+def scores_of(network, spikes, answer=""):
     """The graph's own read-out."""
     feed = {"spikes": spikes.transpose(1, 0, 2).astype(np.int8)}
-    return session(build(network).SerializeToString()).run(["scores"], feed)[0]
+    return session(build(network).SerializeToString()).run([scores_name(answer)], feed)[0]

@@ -41,6 +41,8 @@ def networks(
     resets: tuple[str, ...] = ("zero", "subtract"),
     readouts: tuple[str, ...] = ("spike_count", "membrane_sum", "membrane_last"),
     graded: bool = False,
+    inputs: tuple[int, int] = (1, 1),
+    heads: bool = False,
 ) -> IntegerNetwork:
     """A legal feed-forward network whose range proof holds.
 
@@ -54,25 +56,29 @@ def networks(
         one_bit: only -1/+1 and 0/1 weights.
         resets, readouts: the kinds to choose from.
         graded: whether populations may send graded spikes.
+        inputs: fewest and most inputs.
+        heads: whether further populations may be read out, each as an answer of its own or joined with the last.
     """
     count = draw(st.integers(*populations))
-    names = ["input", *(f"layer{k}" for k in range(1, count + 1))]
+    entries = ["input", *(f"input{k}" for k in range(2, draw(st.integers(*inputs)) + 1))]
+    names = [*entries, *(f"layer{k}" for k in range(1, count + 1))]
     sizes = [draw(st.integers(1, neurons)) for _ in names]
     kind = draw(st.sampled_from(readouts))
     made, connections = [], []
-    for index in range(1, count + 1):
-        silent = index == count and kind.startswith("membrane")
+    for index in range(len(entries), len(names)):
+        silent = index == len(names) - 1 and kind.startswith("membrane")
         made.append(draw(_populations(names[index], (sizes[index],), silent=silent, starts=starts, resets=resets)))
         connections += draw(_connections(names[: index + 1], sizes, delays=delays, one_bit=one_bit))
     network = IntegerNetwork(
         name="random",
         steps=draw(st.integers(*steps)),
-        input=Input(name="input", shape=(sizes[0],)),
+        inputs=tuple(Input(name=name, shape=(size,)) for name, size in zip(entries, sizes, strict=False)),
         populations=tuple(made),
         connections=tuple(connections),
-        readout=Readout(population=names[-1], kind=kind),
+        readouts=(Readout(population=names[-1], kind=kind),),
     )
-    return _in_range(check(draw(_with_graded(network)) if graded else network))
+    network = draw(_with_graded(network)) if graded else network
+    return _in_range(check(draw(_with_heads(network)) if heads else network))
 
 
 @st.composite
@@ -121,10 +127,10 @@ def spatial_networks(
     network = IntegerNetwork(
         name="spatial",
         steps=draw(st.integers(*steps)),
-        input=Input(name="input", shape=shapes["input"]),
+        inputs=(Input(name="input", shape=shapes["input"]),),
         populations=tuple(made),
         connections=tuple(connections),
-        readout=Readout(population=made[-1].name, kind=readout),
+        readouts=(Readout(population=made[-1].name, kind=readout),),
     )
     return _in_range(check(draw(_with_graded(network)) if graded else network))
 
@@ -134,7 +140,7 @@ def spikes_for(
     draw: Any, network: IntegerNetwork, *, samples: tuple[int, int] = (1, 4), steps: int | None = None
 ) -> Any:
     """Input spikes, uint8 0 or 1, shape (samples, steps, neurons); `steps` defaults to the network's window."""
-    shape = draw(st.integers(*samples)), steps or network.steps, network.input.size
+    shape = draw(st.integers(*samples)), steps or network.steps, network.input_size
     rate = draw(st.sampled_from([0.5, 0.7, 0.3, 0.9, 1.0, 0.0]))
     random = np.random.default_rng(draw(st.integers(0, 2**32 - 1)))
     return (random.random(shape) < rate).astype(np.uint8)
@@ -172,6 +178,18 @@ def _with_graded(draw: Any, network: IntegerNetwork) -> IntegerNetwork:
         shift = draw(st.integers(0, min(vth.bit_length() - 1, 16)))
         changed.append(replace(p, vth=vth, spike="graded", shift=shift))
     return network.with_populations(tuple(changed))
+
+
+@st.composite
+def _with_heads(draw: Any, network: IntegerNetwork) -> IntegerNetwork:
+    """`network` with read-outs of further populations, by their spikes, in any order."""
+    main, found = network.readout, []
+    for p in network.populations:
+        answers = [None, f"of_{p.name}", f"of_{p.name}", *([""] if main.kind == "spike_count" else [])]
+        answer = None if p.graded or p.name == main.population else draw(st.sampled_from(answers))
+        if answer is not None:
+            found.append(Readout(population=p.name, kind="spike_count", answer=answer))
+    return replace(network, readouts=tuple(draw(st.permutations([main, *found]))))
 
 
 @st.composite

@@ -243,10 +243,10 @@ def _network(model: TrainedModel, label: str, name: str | None) -> IntegerNetwor
     network = IntegerNetwork(
         name=name or "network",
         steps=model.steps,
-        input=Input(name=model.input_name, shape=model.input_shape),
+        inputs=(Input(name=model.input_name, shape=model.input_shape),),
         populations=tuple(populations),
         connections=tuple(_connections(model, shapes, bits)),
-        readout=Readout(population=populations[-1].name, kind=model.readout),
+        readouts=(Readout(population=populations[-1].name, kind=model.readout),),
         collapse=label,
     )
     check_range(check(network))

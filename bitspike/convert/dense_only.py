@@ -11,7 +11,7 @@ def dense_connections(network: IntegerNetwork, what: str) -> tuple[Dense, ...]:
     Raises:
         UnsupportedError: naming the first connection that is neither, and `what` cannot hold it.
     """
-    position = {name: index for index, name in enumerate([network.input.name, *(p.name for p in network.populations)])}
+    position = {name: index for index, name in enumerate(network.shapes())}
     dense = []
     for c in network.connections:
         if not isinstance(c, Dense):

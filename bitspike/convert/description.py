@@ -17,7 +17,10 @@ from bitspike.errors import BitspikeError
 
 __all__ = ["Arrays", "arrays_of", "describe", "description_text", "network_from"]
 
-_NETWORK_KEYS = {"name", "steps", "input", "populations", "connections", "readout", "collapse"}
+_NETWORK_KEYS = {"name", "steps", "populations", "connections", "collapse"}
+#: One input or read-out lies under the first key, several lie in a list under the second: the description of a network
+#: with one of each is what it was before there could be several.
+_INPUT_KEYS, _READOUT_KEYS = ("input", "inputs"), ("readout", "readouts")
 #: Of graded spikes only, so that the description of a network without them is what it was before they came.
 _GRADED_KEYS = {"spike", "shift"}
 _POPULATION_KEYS = {"name", "shape", "du", "dv", "vth", "reset", "bias_exponent", "start"}
@@ -32,7 +35,7 @@ def describe(network: IntegerNetwork) -> dict[str, Any]:
         "name": network.name,
         "steps": network.steps,
         "collapse": network.collapse,
-        "input": {"name": network.input.name, "shape": list(network.input.shape)},
+        **_one_or_list(_INPUT_KEYS, [{"name": entry.name, "shape": list(entry.shape)} for entry in network.inputs]),
         "populations": [
             {
                 "name": p.name, "shape": list(p.shape), "du": p.du, "dv": p.dv, "vth": p.vth, "reset": p.reset,
@@ -44,7 +47,10 @@ def describe(network: IntegerNetwork) -> dict[str, Any]:
             describe_connection(c)
             for c in network.connections
         ],
-        "readout": {"population": network.readout.population, "kind": network.readout.kind},
+        **_one_or_list(_READOUT_KEYS, [
+            {"population": r.population, "kind": r.kind} | ({"answer": r.answer} if r.answer else {})
+            for r in network.readouts
+        ]),
     }  # fmt: skip
 
 
@@ -71,22 +77,37 @@ def network_from(text: str, arrays: Arrays) -> IntegerNetwork:
         description = json.loads(text)
     except (ValueError, RecursionError):
         raise BitspikeError("the network's description is not JSON") from None
-    expect_keys("network", description, _NETWORK_KEYS)
+    several = [keys[isinstance(description, dict) and keys[1] in description] for keys in (_INPUT_KEYS, _READOUT_KEYS)]
+    expect_keys("network", description, _NETWORK_KEYS | set(several))
     remaining = dict(arrays)
     network = IntegerNetwork(
         name=typed("network", description, "name", str),
         steps=typed("network", description, "steps", int),
         collapse=typed("network", description, "collapse", str),
-        input=_input(description["input"]),
+        inputs=tuple(_input(item) for item in _listed(description, several[0], _INPUT_KEYS)),
         populations=tuple(_population(item, remaining) for item in items(description, "populations")),
         connections=tuple(
             connection_from(index, item, remaining) for index, item in enumerate(items(description, "connections"))
         ),
-        readout=_readout(description["readout"]),
+        readouts=tuple(_readout(item) for item in _listed(description, several[1], _READOUT_KEYS)),
     )
     if remaining:
         raise BitspikeError(f"unexpected entry {sorted(remaining)[0]!r}")
     return check(network)
+
+
+def _one_or_list(keys: tuple[str, str], values: list[dict[str, Any]]) -> dict[str, Any]:
+    return {keys[0]: values[0]} if len(values) == 1 else {keys[1]: values}
+
+
+def _listed(description: dict[str, Any], key: str, keys: tuple[str, str]) -> list[Any]:
+    """What lies under `key`: one value, or a list of two or more."""
+    if key == keys[0]:
+        return [description[key]]
+    found = items(description, key)
+    if len(found) < 2:
+        raise BitspikeError(f"network: {key} is a list of {len(found)}; expected two or more, or {keys[0]}")
+    return found
 
 
 def _input(item: Any) -> Input:
@@ -117,5 +138,11 @@ def _population(item: Any, arrays: Arrays) -> Population:
 
 def _readout(item: Any) -> Readout:
     where = "readout"
-    expect_keys(where, item, {"population", "kind"})
-    return Readout(population=typed(where, item, "population", str), kind=typed(where, item, "kind", str))
+    named = isinstance(item, dict) and "answer" in item
+    expect_keys(where, item, {"population", "kind"} | ({"answer"} if named else set()))
+    answer = typed(where, item, "answer", str) if named else ""
+    if named and not answer:
+        raise BitspikeError(f"{where}: answer is ''; expected a name, or no such key")
+    return Readout(
+        population=typed(where, item, "population", str), kind=typed(where, item, "kind", str), answer=answer
+    )

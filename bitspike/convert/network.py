@@ -4,7 +4,7 @@ Its arithmetic is defined by :mod:`bitspike.sim.reference`, its rules by :mod:`b
 """
 
 import math
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field, replace
 from typing import Any, Literal
 
@@ -12,7 +12,7 @@ import numpy as np
 import numpy.typing as npt
 
 from bitspike.convert.connections import Connection, Conv2d, Dense, Identity, SumPool2d
-from bitspike.convert.value import LATER, Value, make_integers, make_shape, read_only
+from bitspike.convert.value import LATER, Value, alone, make_integers, make_shape, read_only
 from bitspike.errors import UsageError
 
 __all__ = [
@@ -135,10 +135,17 @@ class Population(Value):
 
 @dataclass(frozen=True, kw_only=True, slots=True, eq=False)
 class Readout(Value):
-    """How classes are read off: spike counts of a population, or its membrane summed over the window or at its end."""
+    """How classes are read off: spike counts of a population, or its membrane summed over the window or at its end.
+
+    Attributes:
+        population, kind: what is read.
+        answer: which answer this is a part of. Read-outs of the same answer are joined: their classes lie one after the
+            other in the network's order, as where a wide population was split. Separate heads have different answers.
+    """
 
     population: str
     kind: ReadoutKind
+    answer: str = field(default="", metadata=LATER)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True, eq=False)
@@ -148,23 +155,53 @@ class IntegerNetwork(Value):
     Attributes:
         name: for people.
         steps: length of the window of one sample, in algorithmic steps.
-        input: where spikes enter.
+        inputs: where spikes enter. Engines take them in one array, (samples, steps, neurons), in which the neurons of
+            the inputs lie one after the other in this order.
         populations: in the order in which a step computes them.
         connections: between them; see :mod:`bitspike.convert.connections`.
-        readout: how a class is read off.
+        readouts: how classes are read off; one or more for each answer.
         collapse: how the bits were chosen from a posterior: ``map``, ``sample(3)``, or empty where nobody said.
     """
 
     name: str
     steps: int
-    input: Input
+    inputs: tuple[Input, ...] = field(metadata=alone("input"))
     populations: tuple[Population, ...]
     connections: tuple[Connection, ...]
-    readout: Readout
+    readouts: tuple[Readout, ...] = field(metadata=alone("readout"))
     collapse: str = ""
 
     def __post_init__(self) -> None:
         make_integers(self, f"network {self.name}", "steps")
+
+    @property
+    def input(self) -> Input:
+        """The only input; UsageError where there are several."""
+        if len(self.inputs) != 1:
+            raise UsageError(f"network {self.name}: inputs {_listed(i.name for i in self.inputs)}; expected one")
+        return self.inputs[0]
+
+    @property
+    def readout(self) -> Readout:
+        """The only read-out; UsageError where there are several."""
+        if len(self.readouts) != 1:
+            found = _listed(r.population for r in self.readouts)
+            raise UsageError(f"network {self.name}: read-outs {found}; expected one")
+        return self.readouts[0]
+
+    @property
+    def input_size(self) -> int:
+        """Neurons of all inputs: the last extent of the spikes that an engine is given."""
+        return sum(i.size for i in self.inputs)
+
+    def input_spikes(self, spikes: npt.NDArray[Any]) -> dict[str, npt.NDArray[Any]]:
+        """The spikes of each input by name: parts of `spikes`, (..., neurons of all inputs), not copied."""
+        ends = np.cumsum([i.size for i in self.inputs])
+        return {i.name: spikes[..., end - i.size : end] for i, end in zip(self.inputs, ends.tolist(), strict=True)}
+
+    def answers(self) -> dict[str, tuple[Readout, ...]]:
+        """The read-outs of each answer, in order."""
+        return {r.answer: tuple(x for x in self.readouts if x.answer == r.answer) for r in self.readouts}
 
     def population(self, name: str) -> Population:
         """The population called `name`; UsageError names those that exist."""
@@ -182,12 +219,20 @@ class IntegerNetwork(Value):
         return tuple(c for c in self.connections if c.source == name)
 
     def latencies(self) -> dict[str, int]:
-        """Steps by which each population (and the input: 0) is late: its `start`.
+        """Steps by which each population (and each input: 0) is late: its `start`.
 
         A trained network answers within the step, whatever its connections' delays are, and has latency 0 everywhere;
         :func:`bitspike.convert.retime.retime` gives each connection a step of its own and each population its latency.
         """
-        return {self.input.name: 0, **{p.name: p.start for p in self.populations}}
+        return {i.name: 0 for i in self.inputs} | {p.name: p.start for p in self.populations}
+
+    def nodes(self) -> "tuple[Input | Population, ...]":
+        """The inputs, then the populations in the order in which a step computes them."""
+        return (*self.inputs, *self.populations)
+
+    def shapes(self) -> dict[str, tuple[int, ...]]:
+        """The shape of each of :meth:`nodes`, by name and in their order."""
+        return {node.name: node.shape for node in self.nodes()}
 
     def with_populations(self, populations: Iterator[Population] | tuple[Population, ...]) -> "IntegerNetwork":
         """This network with other populations."""
@@ -200,3 +245,7 @@ class IntegerNetwork(Value):
 
     def __repr__(self) -> str:
         return f"<IntegerNetwork {self.name} {self.digest()[:12]}>"
+
+
+def _listed(names: Iterable[str]) -> str:
+    return ", ".join(names) or "none"

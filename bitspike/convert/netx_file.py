@@ -44,6 +44,7 @@ from bitspike.convert.network import STATE_SHIFT, IntegerNetwork, Population
 from bitspike.convert.netx_plain import network_of
 from bitspike.convert.netx_weights import effective_weights, refuse_changed
 from bitspike.convert.rules import BIAS_MANTISSA, EXPONENTS, check
+from bitspike.convert.single_only import refuse_several
 from bitspike.convert.weights import BIT_VALUES, BinaryWeights
 from bitspike.errors import BitspikeError, FileError, UnsupportedError
 from bitspike.files import existing_file, replacing
@@ -66,7 +67,8 @@ def contents(network: IntegerNetwork) -> Arrays:
             would change (:mod:`bitspike.convert.netx_weights`).
     """
     refuse_graded(check(network), "the NetX writer")
-    dense = {c.target: c for c in dense_connections(check(network), "the NetX writer")}
+    refuse_several(network, "the NetX writer")
+    dense = {c.target: c for c in dense_connections(network, "the NetX writer")}
     last = network.populations[-1].name
     if network.readout.population != last:
         raise UnsupportedError(f"readout {network.readout.population}; NetX reads the last layer, {last}")

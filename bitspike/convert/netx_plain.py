@@ -64,10 +64,10 @@ def network_of(found: Arrays, steps: int | None) -> IntegerNetwork:
     network = IntegerNetwork(
         name="netx",
         steps=steps,
-        input=Input(name="input", shape=(size,)),
+        inputs=(Input(name="input", shape=(size,)),),
         populations=tuple(populations),
         connections=tuple(connections),
-        readout=Readout(population=source, kind=kind),
+        readouts=(Readout(population=source, kind=kind),),
     )
     return check(network)
 

@@ -40,6 +40,7 @@ import numpy.typing as npt
 from bitspike.convert.binary_only import refuse_graded
 from bitspike.convert.dense_only import dense_connections
 from bitspike.convert.network import DECAY_ONE, STATE_SHIFT, Dense, IntegerNetwork, Population
+from bitspike.convert.single_only import refuse_several
 from bitspike.errors import UnsupportedError, UsageError
 
 if TYPE_CHECKING:
@@ -65,6 +66,7 @@ def nodes_and_edges(network: IntegerNetwork, dt: float) -> tuple[dict[str, "nir.
     if not (isfinite(dt) and DT_RANGE[0] <= dt <= DT_RANGE[1]):
         raise UsageError(f"dt {dt}; expected {DT_RANGE[0]}..{DT_RANGE[1]} seconds")
     refuse_graded(network, "the NIR writer")
+    refuse_several(network, "the NIR writer")
     dense = dense_connections(network, "the NIR writer")
     refuse(network)
     nodes: dict[str, Any] = {network.input.name: nir.Input(np.array([network.input.size]))}

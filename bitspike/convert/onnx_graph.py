@@ -11,9 +11,10 @@ Two forms share one body:
     ``<population>.spikes``. The caller begins with zeros.
 ``scan``
     A whole window: a Scan over the body, whose names begin with ``step/``. Input: `spikes`, int8 (time, batch,
-    neurons), time and batch free. Where a population has a latency, the graph itself appends that much silence: a run
-    has ``time + latency`` steps. Outputs: `scores`, int64 (batch, classes), the read-out over the window of `time`
-    steps that begins at the read-out's `start`; of each population ``<population>.spikes`` (int8, or int32 where they
+    neurons), time and batch free; the neurons of several inputs lie one after the other. Where a population has a
+    latency, the graph itself appends that much silence: a run has ``time + latency`` steps. Outputs: `scores`, int64
+    (batch, classes), the read-out over the window of `time` steps that begins at the read-out's `start`, or
+    ``scores/NAME`` of an answer that has a name; of each population ``<population>.spikes`` (int8, or int32 where they
     are graded), ``.u`` and ``.v`` (int32), (run, batch, neurons), not aligned: row 0 is the first step of the run; each
     state after the run as ``<state>.final``.
 
@@ -50,7 +51,7 @@ from typing import TYPE_CHECKING, Literal
 import numpy as np
 
 from bitspike.convert.description import description_text
-from bitspike.convert.network import DECAY_ONE, STATE_SHIFT, IntegerNetwork, Population
+from bitspike.convert.network import DECAY_ONE, STATE_SHIFT, IntegerNetwork, Population, Readout
 from bitspike.convert.onnx_nodes import Nodes, typed
 from bitspike.convert.onnx_step import State, body, spike_type, states
 from bitspike.errors import UsageError
@@ -88,6 +89,11 @@ def build(network: IntegerNetwork, form: Form = "scan") -> "ModelProto":
     return model
 
 
+def scores_name(answer: str) -> str:
+    """The output that holds the scores of an answer: ``scores``, or ``scores/NAME`` of one that has a name."""
+    return f"scores/{answer}" if answer else "scores"
+
+
 def body_of(model: "ModelProto", form: str) -> "GraphProto | None":
     """The graph of one step, which holds all weights: the whole graph, or the body of its Scan; None if it has none."""
     if form == "step":
@@ -113,7 +119,7 @@ def _metadata(network: IntegerNetwork, form: str) -> dict[str, str]:
 
 def _step_graph(network: IntegerNetwork) -> "GraphProto":
     nodes = body(network, "")
-    inputs = [typed("spikes", "int8", ("batch", network.input.size))]
+    inputs = [typed("spikes", "int8", ("batch", network.input_size))]
     inputs += [typed(f"{s.name}.in", s.dtype, s.shape) for s in states(network)]
     outputs = [typed(*s) for s in states(network)]
     outputs += [typed(f"{p.name}.spikes", spike_type(p), ("batch", p.size)) for p in network.populations]
@@ -135,19 +141,23 @@ def _scan_graph(network: IntegerNetwork) -> "GraphProto":
         num_scan_inputs=1,
         body=_scan_body(network),
     )
-    _scores(nodes, network, late)
+    for parts in network.answers().values():
+        _scores(nodes, network, parts, late)
     run = "run" if late else "time"
-    outputs = [typed("scores", "int64", ("batch", network.population(network.readout.population).size))]
+    classes = {
+        answer: sum(network.population(r.population).size for r in parts) for answer, parts in network.answers().items()
+    }
+    outputs = [typed(scores_name(answer), "int64", ("batch", size)) for answer, size in classes.items()]
     outputs += [typed(name, dtype, (run, "batch", size)) for name, dtype, size in traces]
     outputs += [typed(f"{s.name}.final", s.dtype, s.shape) for s in carried]
-    return nodes.graph("window", [typed("spikes", "int8", ("time", "batch", network.input.size))], outputs)
+    return nodes.graph("window", [typed("spikes", "int8", ("time", "batch", network.input_size))], outputs)
 
 
 def _scan_body(network: IntegerNetwork) -> "GraphProto":
     nodes = body(network, _BODY)
     carried = states(network)
     inputs = [typed(f"{_BODY}{s.name}.in", s.dtype, s.shape) for s in carried]
-    inputs.append(typed(f"{_BODY}spikes", "int8", ("batch", network.input.size)))
+    inputs.append(typed(f"{_BODY}spikes", "int8", ("batch", network.input_size)))
     outputs: list[ValueInfoProto] = [typed(_BODY + s.name, s.dtype, s.shape) for s in carried]
     for p in network.populations:
         for quantity, dtype in _traced(p):
@@ -180,18 +190,28 @@ def _zeros(nodes: Nodes, carried: tuple[State, ...]) -> list[str]:
     return names
 
 
-def _scores(nodes: Nodes, network: IntegerNetwork, late: int) -> None:
-    """The read-out over its window: `late` steps follow the input, `start` of them precede the window."""
-    start = network.population(network.readout.population).start
-    quantity = "spikes" if network.readout.kind == "spike_count" else "v"
-    trace = f"{network.readout.population}.{quantity}"
-    if network.readout.kind == "membrane_last":
-        last = nodes.add(
-            "Gather", [trace, nodes.constant("scores_place", start - late - 1, "int64")], "scores_v", axis=0
-        )
-        nodes.cast(last, "scores", "int64")
+def _scores(nodes: Nodes, network: IntegerNetwork, parts: tuple[Readout, ...], late: int) -> None:
+    """The scores of one answer: those of its read-outs, one after the other."""
+    total = scores_name(parts[0].answer)
+    if len(parts) == 1:
+        _read(nodes, network, parts[0], total, late)
+        return
+    names = [f"part/{part.answer}/{part.population}" for part in parts]
+    for part, name in zip(parts, names, strict=True):
+        _read(nodes, network, part, name, late)
+    nodes.add("Concat", names, total, axis=1)
+
+
+def _read(nodes: Nodes, network: IntegerNetwork, readout: Readout, scores: str, late: int) -> None:
+    """A read-out, called `scores`, over its window: `late` steps follow the input, `start` of them precede it."""
+    own = f"{scores}/" if "/" in scores else f"{scores}_"
+    start = network.population(readout.population).start
+    trace = f"{readout.population}.{'spikes' if readout.kind == 'spike_count' else 'v'}"
+    if readout.kind == "membrane_last":
+        place = nodes.constant(f"{own}place", start - late - 1, "int64")
+        nodes.cast(nodes.add("Gather", [trace, place], f"{own}v", axis=0), scores, "int64")
         return
     end = start - late if start < late else _END
-    bounds = [nodes.constant(f"scores_{n}", [x], "int64") for n, x in (("start", start), ("end", end), ("axis", 0))]
-    window = nodes.cast(nodes.add("Slice", [trace, *bounds], "scores_narrow"), "scores_window", "int64")
-    nodes.add("ReduceSum", [window, bounds[2]], "scores", keepdims=0)
+    bounds = [nodes.constant(f"{own}{n}", [x], "int64") for n, x in (("start", start), ("end", end), ("axis", 0))]
+    window = nodes.cast(nodes.add("Slice", [trace, *bounds], f"{own}narrow"), f"{own}window", "int64")
+    nodes.add("ReduceSum", [window, bounds[2]], scores, keepdims=0)

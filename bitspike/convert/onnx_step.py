@@ -20,8 +20,8 @@ def states(network: IntegerNetwork) -> tuple[State, ...]:
     found = []
     for p in network.populations:
         found += [State(f"{p.name}.{quantity}", "int32", ("batch", p.size)) for quantity in ("u", "v")]
-    sizes = {network.input.name: network.input.size, **{p.name: p.size for p in network.populations}}
-    types = {network.input.name: "int8", **{p.name: spike_type(p) for p in network.populations}}
+    sizes = {node.name: node.size for node in network.nodes()}
+    types = dict.fromkeys(sizes, "int8") | {p.name: spike_type(p) for p in network.populations}
     found += [State(f"{s}.past", types[s], (d, "batch", sizes[s])) for s, d in _depths(network).items()]
     if _has_clock(network):
         found.append(State("step", "int64", ()))
@@ -33,8 +33,8 @@ def body(network: IntegerNetwork, prefix: str) -> Nodes:
     nodes = Nodes(prefix)
     nodes.constant("zero", 0, "int32")
     nodes.constant("decay_one", DECAY_ONE, "int64")
-    fired = {network.input.name: f"{prefix}spikes"}
-    most = {network.input.name: 1, **{p.name: p.payload_max for p in network.populations}}
+    fired = _entering(nodes, network)
+    most = dict.fromkeys(network.shapes(), 1) | {p.name: p.payload_max for p in network.populations}
     for p in network.populations:
         currents = [current(nodes, c, _arriving(nodes, c, fired), most[c.source]) for c in network.incoming(p.name)]
         fired[p.name] = _population(nodes, p, currents)
@@ -52,9 +52,18 @@ def spike_type(p: Population) -> str:
 
 def _depths(network: IntegerNetwork) -> dict[str, int]:
     """How many steps back each source's spikes are needed; sources without a delay are left out."""
-    names = [network.input.name, *(p.name for p in network.populations)]
-    depths = {name: max((c.delay for c in network.outgoing(name)), default=0) for name in names}
+    depths = {name: max((c.delay for c in network.outgoing(name)), default=0) for name in network.shapes()}
     return {name: depth for name, depth in depths.items() if depth}
+
+
+def _entering(nodes: Nodes, network: IntegerNetwork) -> dict[str, str]:
+    """The name of each input's spikes: all that enter, or where there are several inputs a part of it."""
+    if len(network.inputs) == 1:
+        return {network.input.name: f"{nodes.prefix}spikes"}
+    sizes = nodes.constant("spikes.sizes", [entry.size for entry in network.inputs], "int64")
+    names = [f"{entry.name}.spikes" for entry in network.inputs]
+    nodes.add("Split", [f"{nodes.prefix}spikes", sizes], names, name="spikes.split", axis=1)
+    return {entry.name: nodes.prefix + name for entry, name in zip(network.inputs, names, strict=True)}
 
 
 def _has_clock(network: IntegerNetwork) -> bool:

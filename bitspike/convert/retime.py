@@ -52,7 +52,7 @@ def retime(network: IntegerNetwork) -> IntegerNetwork:
 
 def _latencies(network: IntegerNetwork) -> dict[str, int]:
     """Rule 1, by relaxation: without a loop that is too fast, nothing moves after as many rounds as populations."""
-    latency = {network.input.name: 0, **{p.name: 0 for p in network.populations}}
+    latency = dict.fromkeys(network.shapes(), 0)
     for _ in range(len(network.populations) + 1):
         late = [c for c in network.connections if latency[c.source] + 1 - c.delay > latency[c.target]]
         if not late:

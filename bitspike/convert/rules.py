@@ -9,7 +9,7 @@ from collections import Counter
 from collections.abc import Iterator
 
 from bitspike.convert.connections import Connection, Dense, Identity, Windowed
-from bitspike.convert.network import DECAY_ONE, VTH_MAX, IntegerNetwork, Population
+from bitspike.convert.network import DECAY_ONE, VTH_MAX, IntegerNetwork, Population, Readout
 from bitspike.errors import NetworkError
 
 #: Names become group names, tensor names and file names, so they are plain.
@@ -41,15 +41,16 @@ def find_faults(network: IntegerNetwork) -> Iterator[str]:
     yield from _names(network)
     if not 1 <= network.steps <= MAX_STEPS:
         yield f"network {network.name}: steps {network.steps}; expected 1..{MAX_STEPS}"
-    yield from _shape(network.input.name, network.input.shape)
+    for entry in network.inputs:
+        yield from _shape(entry.name, entry.shape)
     for population in network.populations:
         yield from _population(population)
     yield from _connections(network)
-    yield from _readout(network)
+    yield from _readouts(network)
 
 
 def _names(network: IntegerNetwork) -> Iterator[str]:
-    names = [network.input.name, *(p.name for p in network.populations)]
+    names = [node.name for node in network.nodes()]
     for name in names:
         if not NAME.fullmatch(name):
             yield f"name {name!r}: expected letters, digits and _ (at most 64, no digit first)"
@@ -61,6 +62,8 @@ def _names(network: IntegerNetwork) -> Iterator[str]:
     if not network.collapse.isprintable() or len(network.collapse) > 200:
         label = network.collapse[:40]
         yield f"network {network.name}: collapse label {label!r}; expected at most 200 printable characters"
+    if not network.inputs:
+        yield f"network {network.name}: no input; expected one or more"
     if not network.populations:
         yield f"network {network.name}: no population; expected one or more"
 
@@ -106,7 +109,8 @@ def _spike(p: Population, where: str) -> Iterator[str]:
 
 
 def _connections(network: IntegerNetwork) -> Iterator[str]:
-    shapes = {network.input.name: network.input.shape, **{p.name: p.shape for p in network.populations}}
+    shapes = network.shapes()
+    entries = {entry.name for entry in network.inputs}
     position = {name: index for index, name in enumerate(shapes)}
     pairs = Counter((c.source, c.target, c.delay) for c in network.connections)
     for c in network.connections:
@@ -115,7 +119,7 @@ def _connections(network: IntegerNetwork) -> Iterator[str]:
             yield f"connection {c.name}: no population {end!r}"
         if missing:
             continue
-        if c.target == network.input.name:
+        if c.target in entries:
             yield f"connection {c.name}: the input cannot be a target"
         elif position[c.source] >= position[c.target] and c.delay < 1:
             yield (
@@ -163,9 +167,24 @@ def _window(c: Windowed, shapes: dict[str, tuple[int, ...]]) -> Iterator[str]:
         yield f"{where}: it gives shape {c.target_shape}; {c.target} has {shapes[c.target]}"
 
 
-def _readout(network: IntegerNetwork) -> Iterator[str]:
-    readout = network.readout
-    found = {p.name: p for p in network.populations}.get(readout.population)
+def _readouts(network: IntegerNetwork) -> Iterator[str]:
+    populations = {p.name: p for p in network.populations}
+    if not network.readouts:
+        yield f"network {network.name}: no read-out; expected one or more"
+    for readout in network.readouts:
+        yield from _readout(readout, populations.get(readout.population))
+    for answer, parts in network.answers().items():
+        where = f"answer {answer}" if answer else "read-outs"
+        if answer and not NAME.fullmatch(answer):
+            yield f"answer {answer!r}: expected letters, digits and _ (at most 64, no digit first)"
+        if len({part.kind for part in parts}) > 1:
+            yield f"{where}: {', '.join(part.kind for part in parts)} joined in one answer; expected the same kind"
+        for name, count in Counter(part.population for part in parts).items():
+            if count > 1:
+                yield f"{where}: population {name} is read {count} times in one answer; expected once"
+
+
+def _readout(readout: Readout, found: Population | None) -> Iterator[str]:
     if readout.kind not in READOUTS:
         yield f"readout {readout.kind!r}; expected {', '.join(READOUTS)}"
     if found is None:

@@ -9,6 +9,9 @@ metadata ``bitspike.network/1``   JSON    :func:`~bitspike.convert.description.d
 ``<index>.values``                int16   weights of up to 8 bits and sign, (targets, sources)
 ================================  ======  ===================================================
 
+What came after version 1 (connections of other kinds than dense, graded spikes, several inputs or read-outs) adds keys
+where a network has it, so that a network without it gives the bytes that it gave before, and older files are read.
+
 A reader refuses whatever this writer would not write: other entries, types, shapes, keys or an illegal network.
 """
 

@@ -8,19 +8,21 @@ from bitspike.convert.network import Connection, IntegerNetwork, Population
 def text_form(network: IntegerNetwork) -> str:
     """The network as text.
 
-    A line for the network, one for the input, then each population preceded by the connections that feed it, last the
-    read-out. ``#`` and eight digits are the beginning of the SHA-256 of a node's arrays, so that two networks with the
+    A line for the network, one for each input, then each population preceded by the connections that feed it, last the
+    read-outs. ``#`` and eight digits are the beginning of the SHA-256 of a node's arrays, so that two networks with the
     same text are the same but for a collision.
     """
     collapse = f" collapse={network.collapse}" if network.collapse else ""
     lines = [
         f"network {network.name} steps={network.steps}{collapse}",
-        f"input   {network.input.name} shape={_shape(network.input.shape)}",
+        *(f"input   {entry.name} shape={_shape(entry.shape)}" for entry in network.inputs),
     ]
     for population in network.populations:
         lines += [_connection(connection) for connection in network.incoming(population.name)]
         lines.append(_population(population))
-    lines.append(f"readout {network.readout.population} {network.readout.kind}")
+    for readout in network.readouts:
+        answer = f" answer={readout.answer}" if readout.answer else ""
+        lines.append(f"readout {readout.population} {readout.kind}{answer}")
     return "\n".join(lines)
 
 

@@ -47,6 +47,11 @@ class Value:
 LATER: Mapping[str, bool] = MappingProxyType({"later": True})
 
 
+def alone(name: str) -> Mapping[str, str]:
+    """Metadata of a tuple that was once a single value called `name`: a tuple of one is fed to the digest as that."""
+    return MappingProxyType({"alone": name})
+
+
 def read_only(array: npt.ArrayLike, dtype: npt.DTypeLike) -> npt.NDArray[Any]:
     """A contiguous read-only copy of `array` as `dtype`."""
     copy = np.array(array, dtype=dtype, order="C", copy=True)
@@ -96,8 +101,11 @@ def _feed(state: "hashlib._Hash", item: object) -> None:
         for field in fields(item):  # type: ignore[arg-type]
             if field.metadata.get("later") and getattr(item, field.name) == field.default:
                 continue
-            state.update(f"{field.name}=".encode())
-            _feed(state, getattr(item, field.name))
+            name, value = field.name, getattr(item, field.name)
+            if field.metadata.get("alone") and len(value) == 1:
+                name, value = field.metadata["alone"], value[0]
+            state.update(f"{name}=".encode())
+            _feed(state, value)
         state.update(b")")
     elif isinstance(item, np.ndarray):
         state.update(f"array {item.dtype.str} {item.shape}:".encode())

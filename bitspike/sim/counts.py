@@ -90,8 +90,7 @@ def count(network: IntegerNetwork, record: Record) -> Counts:
 
     A synapse of weight 0 that a spike feeds is counted: a dense connection stores and reads it.
     """
-    sent = {network.input.name: _spikes(record.inputs)}
-    sent |= {p.name: _spikes(record.traces[p.name].spikes) for p in network.populations}
+    sent = {name: _spikes(record.spikes_of(network, name)) for name in network.shapes()}
     populations = []
     for p in network.populations:
         trace = record.traces[p.name]
@@ -116,7 +115,7 @@ def count(network: IntegerNetwork, record: Record) -> Counts:
     return Counts(
         samples=record.samples,
         steps=record.steps,
-        input_spikes=sent[network.input.name],
+        input_spikes=_spikes(record.inputs),
         messages=messages,
         graded_messages=graded_messages,
         populations=tuple(populations),
@@ -125,8 +124,7 @@ def count(network: IntegerNetwork, record: Record) -> Counts:
 
 def _per_neuron(network: IntegerNetwork, record: Record, source: str) -> npt.NDArray[np.int64]:
     """Spikes of each neuron of `source` over the window, (samples, neurons)."""
-    spikes = record.inputs if source == network.input.name else record.traces[source].spikes
-    return np.count_nonzero(spikes, axis=1)
+    return np.count_nonzero(record.spikes_of(network, source), axis=1)
 
 
 def _spikes(spikes: npt.NDArray[np.uint8] | npt.NDArray[np.int32]) -> PerSample:

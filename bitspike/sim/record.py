@@ -8,7 +8,7 @@ from types import MappingProxyType
 import numpy as np
 import numpy.typing as npt
 
-from bitspike.convert.network import IntegerNetwork
+from bitspike.convert.network import IntegerNetwork, Readout
 from bitspike.errors import UsageError
 from bitspike.files import replacing
 
@@ -61,7 +61,7 @@ class Record:
 
     Attributes:
         engine: its name.
-        inputs: the spikes it was given, (samples, steps, neurons), uint8.
+        inputs: the spikes it was given, (samples, steps, neurons of all inputs), uint8.
         traces: by population, aligned: step `t` of every trace is the step in which the population answers the input
             of step `t`, whatever the latency of the network that ran.
         latency: the steps by which each population was late, already taken out of the traces.
@@ -86,24 +86,45 @@ class Record:
         """Steps of a sample's window."""
         return self.inputs.shape[1]
 
-    def scores(self, network: IntegerNetwork) -> npt.NDArray[np.int64]:
-        """The integer read-out, shape (samples, classes)."""
-        trace = self.traces[network.readout.population]
-        if network.readout.kind == "spike_count":
+    def spikes_of(self, network: IntegerNetwork, name: str) -> npt.NDArray[np.uint8] | npt.NDArray[np.int32]:
+        """The spikes of the population or input called `name`, (samples, steps, neurons)."""
+        if name in self.traces:
+            return self.traces[name].spikes
+        return network.input_spikes(self.inputs)[name]
+
+    def scores(self, network: IntegerNetwork, answer: str | None = None) -> npt.NDArray[np.int64]:
+        """The integer read-out, shape (samples, classes): that of `answer`, or of the only one that there is.
+
+        Read-outs that belong to one answer are joined, their classes one after the other.
+
+        Raises:
+            UsageError: where there are several answers and none is named, or no such answer.
+        """
+        answers = network.answers()
+        if answer is None and len(answers) == 1:
+            answer = next(iter(answers))
+        if answer not in answers:
+            known = ", ".join(map(repr, answers))
+            raise UsageError(f"network {network.name}: answer {answer!r}; expected one of {known}")
+        return np.concatenate([self._read(readout) for readout in answers[answer]], axis=1)
+
+    def _read(self, readout: Readout) -> npt.NDArray[np.int64]:
+        trace = self.traces[readout.population]
+        if readout.kind == "spike_count":
             return trace.spikes.sum(axis=1, dtype=np.int64)
-        if network.readout.kind == "membrane_sum":
+        if readout.kind == "membrane_sum":
             return trace.v.sum(axis=1, dtype=np.int64)
         return trace.v[:, -1].astype(np.int64)
 
-    def predictions(self, network: IntegerNetwork) -> npt.NDArray[np.int64]:
+    def predictions(self, network: IntegerNetwork, answer: str | None = None) -> npt.NDArray[np.int64]:
         """The class of each sample; ties go to the lowest index."""
-        return np.argmax(self.scores(network), axis=1)
+        return np.argmax(self.scores(network, answer), axis=1)
 
-    def accuracy(self, network: IntegerNetwork, labels: npt.NDArray[np.int64]) -> float:
+    def accuracy(self, network: IntegerNetwork, labels: npt.NDArray[np.int64], answer: str | None = None) -> float:
         """Share of samples whose class is `labels`."""
         if len(labels) != self.samples:
             raise UsageError(f"{len(labels)} labels for {self.samples} samples")
-        return float(np.mean(self.predictions(network) == labels))
+        return float(np.mean(self.predictions(network, answer) == labels))
 
     def save(self, path: str | os.PathLike[str]) -> None:
         """Write all arrays to a compressed ``.npz``: ``inputs`` and ``<population>.spikes``, ``.u``, ``.v``."""

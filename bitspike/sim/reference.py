@@ -44,7 +44,7 @@ def truncate(x: Integers, bits: int) -> Integers:
 
 
 def run_reference(network: IntegerNetwork, spikes: npt.NDArray[np.uint8], *, overflow: Overflow = "exact") -> Record:
-    """Run a legal network on `spikes`, 0 or 1 of shape (samples, steps, input neurons).
+    """Run a legal network on `spikes`, 0 or 1 of shape (samples, steps, neurons of all inputs).
 
     The run lasts ``steps`` plus the largest latency; input is silent after its last step.
 
@@ -53,7 +53,7 @@ def run_reference(network: IntegerNetwork, spikes: npt.NDArray[np.uint8], *, ove
     """
     inputs = padded(network, spikes).astype(np.int64)
     samples, total, _ = inputs.shape
-    fired: dict[str, Integers] = {network.input.name: inputs}
+    fired: dict[str, Integers] = network.input_spikes(inputs)
     history: dict[str, tuple[Integers, Integers]] = {}
     for p in network.populations:
         shape = (samples, total, p.size)

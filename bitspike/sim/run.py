@@ -48,8 +48,10 @@ def _spikes(network: IntegerNetwork, data: SpikeData | npt.ArrayLike) -> npt.NDA
             )
         data = SpikeData(name="spikes", spikes=array, labels=np.zeros(len(array), np.int64))
     spikes = data.spikes
-    if spikes.shape[2] != network.input.size:
-        raise UsageError(f"data has {spikes.shape[2]} neurons; the network's input has {network.input.size}")
+    if spikes.shape[2] != network.input_size:
+        several = ", ".join(f"{entry.name} {entry.size}" for entry in network.inputs)
+        entries = "input has" if len(network.inputs) == 1 else f"inputs ({several}) have"
+        raise UsageError(f"data has {spikes.shape[2]} neurons; the network's {entries} {network.input_size}")
     if 0 in spikes.shape:
         raise UsageError(f"data of shape {spikes.shape}; expected at least one sample and one step")
     return spikes

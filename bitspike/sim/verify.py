@@ -289,8 +289,7 @@ def _inputs(
         sent = step - (connection.delay - (latency[population] - latency[connection.source]))
         if sent < 0:
             continue
-        is_input = connection.source == network.input.name
-        spikes = record.inputs if is_input else record.traces[connection.source].spikes
+        spikes = record.spikes_of(network, connection.source)
         sources, weights = connection.inputs_of(neuron)
         added = spikes[sample, sent][sources].astype(np.int64) * weights
         found += [(connection.source, int(sources[k]), int(added[k])) for k in np.flatnonzero(added)]

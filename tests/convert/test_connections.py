@@ -126,7 +126,7 @@ def network():
         IntegerNetwork(
             name="kinds",
             steps=8,
-            input=Input(name="input", shape=(2, 6, 6)),
+            inputs=(Input(name="input", shape=(2, 6, 6)),),
             populations=(
                 population("conv", (4, 6, 6)),
                 population("pool", (4, 3, 3)),
@@ -148,7 +148,7 @@ def network():
                 Identity(source="pool", target="again", size=36, weight=2, delay=2),
                 Dense(source="again", target="output", weights=bits(5, 36)),
             ),
-            readout=Readout(population="output", kind="membrane_sum"),
+            readouts=(Readout(population="output", kind="membrane_sum"),),
         )
     )
 

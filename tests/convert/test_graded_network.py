@@ -110,7 +110,7 @@ def one(connection, *more, vth=3, shift=0, steps=6, first_weight=1, **graded):
         IntegerNetwork(
             name="one",
             steps=steps,
-            input=Input(name="input", shape=shape),
+            inputs=(Input(name="input", shape=shape),),
             populations=(
                 Population(
                     name="n",
@@ -130,7 +130,7 @@ def one(connection, *more, vth=3, shift=0, steps=6, first_weight=1, **graded):
                 ),
             ),
             connections=(Identity(source="input", target="n", size=sources, weight=first_weight), connection, *more),
-            readout=Readout(population="out", kind="membrane_sum"),
+            readouts=(Readout(population="out", kind="membrane_sum"),),
         )
     )
 

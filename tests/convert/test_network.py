@@ -127,7 +127,7 @@ def test_hostile_sizes_and_labels_are_faults_and_not_crashes():
 def test_names_twice_connections_twice_and_spiking_readouts_are_faults():
     network = chain((3, 2, 2))
     hidden, output = network.populations
-    doubled = replace(network, input=Input(name="hidden1", shape=(3,)))
+    doubled = replace(network, inputs=(Input(name="hidden1", shape=(3,)),))
     assert any("'hidden1' is used 2 times" in fault for fault in find_faults(doubled))
     twice = replace(network, connections=(*network.connections, network.connections[1]))
     assert any("2 of delay 0; expected one" in fault for fault in find_faults(twice))

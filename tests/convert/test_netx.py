@@ -52,10 +52,10 @@ def random_chain(seed, *, sizes=(6, 5, 4, 3), bias=True, readout="membrane_sum",
     network = IntegerNetwork(
         name=f"chain {seed}",
         steps=steps,
-        input=Input(name="input", shape=(sizes[0] // 2, 2)),
+        inputs=(Input(name="input", shape=(sizes[0] // 2, 2)),),
         populations=tuple(populations),
         connections=tuple(connections),
-        readout=Readout(population=names[len(sizes) - 1], kind=readout),
+        readouts=(Readout(population=names[len(sizes) - 1], kind=readout),),
         collapse="sample(7)",
     )
     return check(network)
@@ -68,13 +68,13 @@ def tiny(matrix=((1, -1, 1), (-1, 1, 1)), *, exponent=0, delay=0, **changes):
     return IntegerNetwork(
         name="tiny",
         steps=4,
-        input=Input(name="input", shape=(3,)),
+        inputs=(Input(name="input", shape=(3,)),),
         populations=(
             Population(**hidden),
             Population(name="out", shape=(1,), du=2048, dv=1000, vth=VTH_MAX, bias_mantissa=np.array([0])),
         ),
         connections=(first, Dense(source="hidden", target="out", weights=weights_of([[1, -1]]))),
-        readout=Readout(population="out", kind="membrane_last"),
+        readouts=(Readout(population="out", kind="membrane_last"),),
     )
 
 
@@ -213,7 +213,7 @@ def test_refusals_by_name(tmp_path):
          "expected weights of both signs, or of at least 0, and none odd beyond 127"),
         (tiny([[3, -3, 0]] * 2, exponent=7),
          "connection input -> hidden: weights in -384..384; lava-dl's loader holds -256..255"),
-        (replace(tiny(), readout=Readout(population="hidden", kind="spike_count")),
+        (replace(tiny(), readouts=(Readout(population="hidden", kind="spike_count"),)),
          "readout hidden; NetX reads the last layer, out"),
     ]:  # fmt: skip
         assert message(network, path) == expected

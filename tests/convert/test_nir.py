@@ -51,10 +51,10 @@ def random_network(seed, *, du=None, dv=None, bias=True, steps=12, delays=True):
     network = IntegerNetwork(
         name=f"random {seed}",
         steps=steps,
-        input=Input(name="input", shape=(7,)),
+        inputs=(Input(name="input", shape=(7,)),),
         populations=tuple(populations),
         connections=tuple(connections),
-        readout=Readout(population="d", kind="membrane_sum"),
+        readouts=(Readout(population="d", kind="membrane_sum"),),
         collapse="map",
     )
     return check(network)
@@ -66,7 +66,7 @@ def tiny(**changes):
     return IntegerNetwork(
         name="tiny",
         steps=4,
-        input=Input(name="input", shape=(3,)),
+        inputs=(Input(name="input", shape=(3,)),),
         populations=(
             Population(**hidden),
             Population(name="out", shape=(1,), du=2048, dv=1000, vth=VTH_MAX, bias_mantissa=np.array([3])),
@@ -76,7 +76,7 @@ def tiny(**changes):
             Dense(source="hidden", target="out", weights=weights_of([[1, -1]])),
             Dense(source="input", target="out", weights=IntegerWeights(values=np.array([[3, -4, 5]])), delay=2),
         ),
-        readout=Readout(population="out", kind="membrane_last"),
+        readouts=(Readout(population="out", kind="membrane_last"),),
     )
 
 
@@ -294,14 +294,16 @@ def test_kinds_of_read_outs(tmp_path, change, node):
     network = tiny()
     last = replace(network.populations[1], **change)
     kind = "spike_count" if last.spiking else "membrane_sum"
-    network = replace(network, populations=(network.populations[0], last), readout=Readout(population="out", kind=kind))
+    network = replace(
+        network, populations=(network.populations[0], last), readouts=(Readout(population="out", kind=kind),)
+    )
     assert type(nir_file.build(network).nodes["out"]).__name__ == node
     nir_file.write(network, tmp_path / "a.nir")
     assert nir_file.read(tmp_path / "a.nir") == network
 
 
 def test_a_read_out_whose_spikes_are_counted_keeps_its_threshold():
-    network = replace(tiny(), readout=Readout(population="out", kind="spike_count"))
+    network = replace(tiny(), readouts=(Readout(population="out", kind="spike_count"),))
     assert type(nir_file.build(network).nodes["out"]).__name__ == "CubaLIF"
 
 
@@ -323,7 +325,7 @@ def test_names_that_are_taken(tmp_path):
         connections=tuple(
             replace(c, source=names.get(c.source, c.source), target=names[c.target]) for c in network.connections
         ),
-        readout=Readout(population="input_to_output", kind="membrane_sum"),
+        readouts=(Readout(population="input_to_output", kind="membrane_sum"),),
     )
     nir_file.write(network, tmp_path / "a.nir")
     assert nir_file.read(tmp_path / "a.nir") == network

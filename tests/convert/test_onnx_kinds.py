@@ -162,10 +162,10 @@ def test_the_size_that_counts_is_the_files_own(tmp_path):
     network = IntegerNetwork(
         name="large",
         steps=1,
-        input=Input(name="input", shape=shape),
+        inputs=(Input(name="input", shape=shape),),
         populations=(population,),
         connections=(Conv2d(source="input", target="output", source_shape=shape, kernel=(1, 1), weights=bits),),
-        readout=Readout(population="output", kind="spike_count"),
+        readouts=(Readout(population="output", kind="spike_count"),),
     )
     write(check(network), tmp_path / "net.onnx")
     assert read(tmp_path / "net.onnx") == network

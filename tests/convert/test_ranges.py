@@ -22,10 +22,10 @@ def one_population(weights, *, steps=8, exponent=0, **neuron):
     return IntegerNetwork(
         name="one",
         steps=steps,
-        input=Input(name="input", shape=(weights.shape[1],)),
+        inputs=(Input(name="input", shape=(weights.shape[1],)),),
         populations=(Population(name="only", shape=(len(weights),), **(defaults | neuron)),),
         connections=(Dense(source="input", target="only", weights=weights_of(weights), exponent=exponent),),
-        readout=Readout(population="only", kind="spike_count"),
+        readouts=(Readout(population="only", kind="spike_count"),),
     )
 
 

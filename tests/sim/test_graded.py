@@ -34,7 +34,7 @@ def pair(weight=7, *, vth=4, shift=1, reset="zero", dv=0, second=1, steps=4):
         IntegerNetwork(
             name="pair",
             steps=steps,
-            input=Input(name="input", shape=(1,)),
+            inputs=(Input(name="input", shape=(1,)),),
             populations=(
                 Population(
                     name="n", shape=(1,), dv=dv, vth=vth, reset=reset, bias_mantissa=zero, spike="graded", shift=shift
@@ -45,7 +45,7 @@ def pair(weight=7, *, vth=4, shift=1, reset="zero", dv=0, second=1, steps=4):
                 Dense(source="input", target="n", weights=weights_of([[weight]])),
                 Dense(source="n", target="out", weights=weights_of([[second]])),
             ),
-            readout=Readout(population="out", kind="membrane_sum"),
+            readouts=(Readout(population="out", kind="membrane_sum"),),
         )
     )
 
@@ -88,7 +88,7 @@ def test_an_identity_passes_payloads_and_a_pool_sums_them():
         IntegerNetwork(
             name="passes",
             steps=1,
-            input=Input(name="input", shape=(4,)),
+            inputs=(Input(name="input", shape=(4,)),),
             populations=(
                 Population(name="n", shape=(1, 2, 2), dv=0, vth=1, bias_mantissa=zero, spike="graded", shift=0),
                 Population(name="same", shape=(4,), dv=0, vth=VTH_MAX, bias_mantissa=zero),
@@ -99,7 +99,7 @@ def test_an_identity_passes_payloads_and_a_pool_sums_them():
                 Identity(source="n", target="same", size=4, weight=-3),
                 SumPool2d(source="n", target="pool", source_shape=(1, 2, 2), kernel=(2, 2), stride=(2, 2)),
             ),
-            readout=Readout(population="same", kind="membrane_last"),
+            readouts=(Readout(population="same", kind="membrane_last"),),
         )
     )
     traces = run_reference(network, ones(network)).traces

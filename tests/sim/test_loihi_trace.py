@@ -34,10 +34,10 @@ def neuron():
     return IntegerNetwork(
         name="one neuron",
         steps=1000,
-        input=Input(name="input", shape=(1,)),
+        inputs=(Input(name="input", shape=(1,)),),
         populations=(Population(name="lif", shape=(1,), du=4096, dv=163, vth=25, bias_mantissa=np.zeros(1, np.int64)),),
         connections=(Dense(source="input", target="lif", weights=weights_of(np.array([[10]])), delay=1),),
-        readout=Readout(population="lif", kind="spike_count"),
+        readouts=(Readout(population="lif", kind="spike_count"),),
     )
 
 

@@ -38,10 +38,10 @@ def layers(seed=0, sizes=(24, 16, 12, 8), steps=12):
     return IntegerNetwork(
         name="layers",
         steps=steps,
-        input=Input(name="input", shape=(sizes[0],)),
+        inputs=(Input(name="input", shape=(sizes[0],)),),
         populations=tuple(populations),
         connections=tuple(connections),
-        readout=Readout(population=names[-1], kind="spike_count"),
+        readouts=(Readout(population=names[-1], kind="spike_count"),),
     )
 
 

@@ -91,7 +91,7 @@ def test_populations_may_be_called_like_the_graphs_own_values(names, readout):
     network = IntegerNetwork(
         name="names",
         steps=6,
-        input=Input(name=source, shape=(2,)),
+        inputs=(Input(name=source, shape=(2,)),),
         populations=tuple(
             Population(
                 name=n,
@@ -108,7 +108,7 @@ def test_populations_may_be_called_like_the_graphs_own_values(names, readout):
             Dense(source=a, target=b, weights=weights_of(ones), delay=d)
             for a, b, d in ((source, first, 0), (source, first, 1), (first, second, 3), (second, last, 2))
         ),
-        readout=Readout(population=last, kind=readout),
+        readouts=(Readout(population=last, kind=readout),),
     )
     spikes = some_spikes(check(network))
     reference = run_reference(network, spikes)
@@ -187,7 +187,7 @@ def test_what_does_not_fit_is_told_in_one_line(tmp_path):
 
 def test_an_error_of_the_runtime_is_an_engine_error_of_one_line(monkeypatch):
     network = chain((4, 3))
-    wrong = replace(network, input=Input(name="input", shape=(5,)))
+    wrong = replace(network, inputs=(Input(name="input", shape=(5,)),))
     with pytest.raises(EngineError, match=r"^engine onnx: .+") as caught:
         run(wrong, np.zeros((1, 10, 5), np.uint8))
     assert "\n" not in str(caught.value)

@@ -76,10 +76,10 @@ def windowed(connection, *more, **neuron):
         IntegerNetwork(
             name="windowed",
             steps=4,
-            input=Input(name="input", shape=connection.source_shape),
+            inputs=(Input(name="input", shape=connection.source_shape),),
             populations=(population,),
             connections=(connection, *more),
-            readout=Readout(population="output", kind="spike_count"),
+            readouts=(Readout(population="output", kind="spike_count"),),
         )
     )
 

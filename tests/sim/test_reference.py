@@ -21,12 +21,12 @@ def single(weight=1, *, delay=0, exponent=0, **changes):
     return IntegerNetwork(
         name="single",
         steps=4,
-        input=Input(name="input", shape=(1,)),
+        inputs=(Input(name="input", shape=(1,)),),
         populations=(neuron(**changes),),
         connections=(
             Dense(source="input", target="n", weights=weights_of([[weight]]), delay=delay, exponent=exponent),
         ),
-        readout=Readout(population="n", kind="spike_count"),
+        readouts=(Readout(population="n", kind="spike_count"),),
     )
 
 

@@ -29,10 +29,10 @@ def small(**changes):
     network = IntegerNetwork(
         name="small",
         steps=5,
-        input=Input(name="x", shape=(3,)),
+        inputs=(Input(name="x", shape=(3,)),),
         populations=populations,
         connections=connections,
-        readout=Readout(population="b", kind="membrane_last"),
+        readouts=(Readout(population="b", kind="membrane_last"),),
     )
     return replace(network, **changes)
 

@@ -11,6 +11,7 @@ import numpy.typing as npt
 from bitspike.convert.binary_only import refuse_graded
 from bitspike.convert.network import IntegerNetwork
 from bitspike.convert.retime import retime
+from bitspike.convert.single_only import refuse_several
 from bitspike.errors import UnsupportedError
 from bitspike.files import existing_file
 from bitspike.sim.record import Record, Trace
@@ -38,6 +39,7 @@ def run(
     """
     require_lava()
     require_lava_dl()
+    refuse_several(network, "lava-dl's reader")
     chip = retime(network)
     _refuse_branches(chip)
     refuse_graded(chip, "lava-dl's reader")

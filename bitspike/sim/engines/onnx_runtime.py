@@ -51,7 +51,7 @@ def run(
     else:
         model = open_file(file)
         check_range(model.network, spikes.shape[1])
-    size = model.network.input.size
+    size = model.network.input_size
     if spikes.ndim != 3 or spikes.shape[2] != size:
         raise UsageError(f"spikes of shape {spikes.shape}; expected (samples, steps, {size})")
     if spikes.min(initial=0) < 0 or spikes.max(initial=0) > 1:

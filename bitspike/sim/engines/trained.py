@@ -9,6 +9,7 @@ import numpy.typing as npt
 
 from bitspike.convert.collapse import TrainedModel, bits_of
 from bitspike.convert.network import IntegerNetwork
+from bitspike.convert.single_only import refuse_several
 from bitspike.errors import UsageError
 from bitspike.sim.record import Record, Trace
 
@@ -19,6 +20,7 @@ def run(network: IntegerNetwork, spikes: npt.NDArray[np.uint8], *, model: Traine
         raise UsageError("engine torch: no trained model; expected the run that the network was collapsed from")
     if not network.collapse:
         raise UsageError(f"engine torch: network {network.name} does not say how its bits were chosen from a posterior")
+    refuse_several(network, "engine torch")
     traces = {
         name: Trace(spikes=s, u=u, v=v)
         for name, (s, u, v) in model.record(spikes, bits=bits_of(model, network.collapse)).items()

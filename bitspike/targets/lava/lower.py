@@ -22,6 +22,7 @@ from bitspike.convert.dense_only import dense_connections
 from bitspike.convert.network import IntegerNetwork, Population
 from bitspike.convert.retime import retime
 from bitspike.convert.rules import check
+from bitspike.convert.single_only import refuse_several
 from bitspike.convert.value import Value, read_only
 from bitspike.errors import UnsupportedError
 from bitspike.targets.lava.encode import Synapses, encode
@@ -123,6 +124,7 @@ def lower(network: IntegerNetwork) -> LavaProgram:
         UnsupportedError: naming the population or connection that Lava cannot hold exactly.
     """
     refuse_graded(check(network), "the lowering to Lava")
+    refuse_several(network, "the lowering to Lava", readouts=False)
     chip = retime(network)
     latency = chip.latencies()
     return LavaProgram(
