@@ -94,6 +94,7 @@ def test_the_only_one_is_asked_for_where_there_are_several():
 def test_two_inputs_are_one_whose_weights_lie_side_by_side():
     network, record = two_eyes(), run_reference(two_eyes(), spikes_for(two_eyes(), rate=0.6))
     left, right = (c.weights.matrix() for c in network.connections[:2])
+    alone = np.hstack([network.connections[3].weights.matrix(), np.zeros((3, 4), int)])
     gathered = np.pad(record.inputs[:, :-2, 3:], ((0, 0), (2, 0), (0, 0)))
     one = replace(
         network,
@@ -101,7 +102,7 @@ def test_two_inputs_are_one_whose_weights_lie_side_by_side():
         connections=(
             replace(network.connections[0], weights=weights_of(np.hstack([left, right]))),
             network.connections[2],
-            replace(network.connections[3], weights=weights_of(np.hstack([network.connections[3].weights.matrix(), np.zeros((3, 4), int)]))),
+            replace(network.connections[3], weights=weights_of(alone)),
             *network.connections[4:],
         ),
     )  # fmt: skip
