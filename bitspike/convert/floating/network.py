@@ -103,7 +103,7 @@ def find_faults(network: FloatNetwork) -> Iterator[str]:
             yield f"{label}: an input cannot be a target"
         if edge.delay < 0 or (edge.delay == 0 and position[edge.source] >= position[edge.target]):
             yield f"{label}: delay {edge.delay} against the order of the nodes; expected 1 or more"
-        expected = _entering(network.node(edge.target))
+        expected = entering(network.node(edge.target))
         if expected is not None and sizes[edge.source] != expected:
             yield f"{label}: {sizes[edge.source]} numbers into {expected}"
     for name in network.outputs:
@@ -111,7 +111,7 @@ def find_faults(network: FloatNetwork) -> Iterator[str]:
             yield f"output {name!r}: no such node"
 
 
-def _entering(node: Node) -> int | None:
+def entering(node: Node) -> int | None:
     """How many numbers enter a node; None for an input."""
     if isinstance(node, FloatInput):
         return None

@@ -54,6 +54,14 @@ def make_reals(value: Value, where: str, name: str, shape: tuple[int, ...] | Non
     object.__setattr__(value, name, read_only(spread, np.float64))
 
 
+def make_extents(value: Value, where: str) -> None:
+    """Turn `extents` of a frozen value, still under construction, into a shape of at least one number."""
+    make_shape(value, where, "extents")
+    extents: tuple[int, ...] = value.extents  # type: ignore[attr-defined]
+    if not extents or min(extents) < 1:
+        raise UsageError(f"{where}: shape {extents}; expected one or more extents of 1 or more")
+
+
 @dataclass(frozen=True, kw_only=True, slots=True, eq=False)
 class FloatInput(Node):
     """The place where spikes, or real numbers, enter."""
@@ -62,7 +70,7 @@ class FloatInput(Node):
     extents: tuple[int, ...]
 
     def __post_init__(self) -> None:
-        make_shape(self, f"input {self.name}", "extents")
+        make_extents(self, f"input {self.name}")
 
     @property
     def shape(self) -> tuple[int, ...]:
@@ -86,7 +94,7 @@ class Affine(Node):
     def __post_init__(self) -> None:
         where = f"node {self.name}"
         make_reals(self, where, "weight")
-        if self.weight.ndim != 2:
+        if self.weight.ndim != 2 or 0 in self.weight.shape:
             raise UsageError(f"{where}: weight of shape {self.weight.shape}; expected (targets, sources)")
         make_reals(self, where, "bias", (len(self.weight),))
 
@@ -124,10 +132,11 @@ class Convolution(Node):
         make_integers(self, where, "groups")
         make_reals(self, where, "weight")
         channels = self.source_shape[0]
-        if self.weight.ndim != 4 or self.groups < 1 or self.weight.shape[1] * self.groups != channels:
+        whole = self.weight.ndim == 4 and self.groups > 0 and len(self.weight) % self.groups == 0
+        if not whole or self.weight.shape[1] * self.groups != channels:
             raise UsageError(
-                f"{where}: weight of shape {self.weight.shape}, {self.groups} groups; expected (targets, "
-                f"{channels} / groups, height, width)"
+                f"{where}: weight of shape {self.weight.shape}, {self.groups} groups; expected (a multiple of the "
+                f"groups, {channels} / groups, height, width)"
             )
         make_reals(self, where, "bias", (len(self.weight),))
         _fits(self, where)
@@ -177,7 +186,7 @@ class Scale(Node):
     factor: Any
 
     def __post_init__(self) -> None:
-        make_shape(self, f"node {self.name}", "extents")
+        make_extents(self, f"node {self.name}")
         make_reals(self, f"node {self.name}", "factor", self.extents)
 
     @property
@@ -194,7 +203,7 @@ class Reshape(Node):
     extents: tuple[int, ...]
 
     def __post_init__(self) -> None:
-        make_shape(self, f"node {self.name}", "extents")
+        make_extents(self, f"node {self.name}")
 
     @property
     def shape(self) -> tuple[int, ...]:
@@ -211,8 +220,10 @@ class Delay(Node):
     steps: int
 
     def __post_init__(self) -> None:
-        make_shape(self, f"node {self.name}", "extents")
+        make_extents(self, f"node {self.name}")
         make_integers(self, f"node {self.name}", "steps")
+        if self.steps < 0:
+            raise UsageError(f"node {self.name}: a delay of {self.steps} steps; expected 0 or more")
 
     @property
     def shape(self) -> tuple[int, ...]:
@@ -268,7 +279,7 @@ class Neurons(Node):
 
     def __post_init__(self) -> None:
         where = f"node {self.name}"
-        make_shape(self, where, "extents")
+        make_extents(self, where)
         for name in ("alpha", "beta", "input_gain", "gain", "drift", "threshold", "reset_value"):
             object.__setattr__(self, name, np.reshape(getattr(self, name), -1))
             make_reals(self, where, name, (self.size,))
@@ -290,5 +301,6 @@ def _extents(node: "Convolution | Pool") -> Pair:
 
 
 def _fits(node: "Convolution | Pool", where: str) -> None:
-    if min(*node.stride, *node.dilation, *node.window) < 1 or min(node.padding) < 0 or min(_extents(node)) < 1:
+    sizes = (*node.stride, *node.dilation, *node.window, *node.source_shape, node.shape[0])
+    if min(sizes) < 1 or min(node.padding) < 0 or min(_extents(node)) < 1:
         raise UsageError(f"{where}: a window of {node.window} over shape {node.source_shape}; expected one that fits")
