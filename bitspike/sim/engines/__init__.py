@@ -55,6 +55,7 @@ ENGINES: dict[str, Engine] = {
     engine.name: engine
     for engine in (
         Engine(name="reference", summary="plain integers: the definition", module=_HERE + "reference"),
+        Engine(name="fast", summary="the same integers, compiled, on all cores", module=_HERE + "fast"),
         Engine(
             name="torch", summary="the trained network in evaluation mode", module=_HERE + "trained",
             needs=("torch",), install="python -m pip install torch",

@@ -1,0 +1,1 @@
+"""The fast engine: what :mod:`bitspike.sim.reference` computes, compiled, on all cores."""

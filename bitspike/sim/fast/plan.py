@@ -1,0 +1,95 @@
+"""What a network needs before its first tile: connections prepared, populations in groups, each with its turn.
+
+Populations that do not lead back to each other are a group each and go through all steps at once, so that a matrix of
+weights stays in the cache for many rows. Those that do - recurrent ones - share a group, which goes step by step.
+"""
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from bitspike.convert.network import DECAY_ONE, STATE_SHIFT, IntegerNetwork, Population
+from bitspike.sim.fast.delivery import Array, Deliver, prepare
+
+
+@dataclass(frozen=True, kw_only=True)
+class Synapses:
+    """A prepared connection."""
+
+    source: str
+    target: str
+    delay: int
+    deliver: Deliver
+
+
+@dataclass(frozen=True, kw_only=True)
+class Group:
+    """Populations that take their turn together.
+
+    Attributes:
+        populations: in the order in which a step computes them.
+        outer: connections from earlier groups and the inputs.
+        inner: connections within the group; where there are some, the group goes step by step.
+    """
+
+    populations: tuple[Population, ...]
+    outer: tuple[Synapses, ...]
+    inner: tuple[Synapses, ...]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Plan:
+    """A network made ready."""
+
+    network: IntegerNetwork
+    groups: tuple[Group, ...]
+
+    @property
+    def widest(self) -> int:
+        """Neurons of the largest population or input."""
+        return max(node.size for node in self.network.nodes())
+
+
+def make_plan(network: IntegerNetwork) -> Plan:
+    """Prepare a legal network."""
+    found = [Synapses(source=c.source, target=c.target, delay=c.delay, deliver=prepare(c)) for c in network.connections]
+    groups = []
+    for names in _turns(network):
+        groups.append(
+            Group(
+                populations=tuple(p for p in network.populations if p.name in names),
+                outer=tuple(s for s in found if s.target in names and s.source not in names),
+                inner=tuple(s for s in found if s.target in names and s.source in names),
+            )
+        )
+    return Plan(network=network, groups=tuple(groups))
+
+
+def settings(population: Population) -> tuple[object, ...]:
+    """What the neurons' kernel takes; see :func:`bitspike.sim.fast.kernels.neurons`."""
+    return (
+        np.int32(DECAY_ONE - population.du),
+        np.int32(DECAY_ONE - population.dv),
+        np.int32(population.vth << STATE_SHIFT),
+        population.reset == "zero",
+        population.start,
+        population.graded,
+        np.int32(population.payload_shift),
+    )
+
+
+def bias(population: Population) -> Array:
+    """The bias of each neuron in 1/64 weight unit."""
+    return population.bias.astype(np.int32)
+
+
+def _turns(network: IntegerNetwork) -> list[set[str]]:
+    """Names of the populations of each group, in an order in which every source comes before its targets."""
+    import networkx
+
+    graph = networkx.DiGraph()
+    inputs = {one.name for one in network.inputs}
+    graph.add_nodes_from(p.name for p in network.populations)
+    graph.add_edges_from((c.source, c.target) for c in network.connections if c.source not in inputs)
+    condensed = networkx.condensation(graph)
+    return [set(condensed.nodes[one]["members"]) for one in networkx.topological_sort(condensed)]

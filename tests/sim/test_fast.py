@@ -1,0 +1,116 @@
+"""The fast engine is the reference, on every value of every population, for all networks, tiles and threads."""
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from strategies import networks, spatial_networks, spikes_for
+
+from bitspike.convert.connections import Conv2d, Dense
+from bitspike.convert.network import Input, IntegerNetwork, Population, Readout
+from bitspike.convert.weights import weights_of
+from bitspike.errors import RangeError, UsageError
+from bitspike.sim.fast import delivery
+from bitspike.sim.fast.run import run_fast
+from bitspike.sim.reference import run_reference
+
+
+def assert_equal(network, spikes, **options):
+    expected, found = run_reference(network, spikes), run_fast(network, spikes, **options)
+    assert list(found.traces) == list(expected.traces)
+    for name, trace in expected.traces.items():
+        for quantity in ("spikes", "u", "v"):
+            one, other = getattr(trace, quantity), getattr(found.traces[name], quantity)
+            assert one.dtype == other.dtype
+            assert np.array_equal(one, other), (name, quantity)
+    assert dict(found.latency) == dict(expected.latency)
+
+
+ANY = st.one_of(networks(graded=True, inputs=(1, 2), heads=True), spatial_networks(graded=True), spatial_networks())
+
+
+@settings(max_examples=150)
+@given(st.data())
+def test_every_kind_of_network(data):
+    network = data.draw(ANY)
+    spikes = data.draw(spikes_for(network, samples=(1, 5)))
+    assert_equal(network, spikes, tile=data.draw(st.sampled_from([None, 1, 2])), threads=data.draw(st.integers(1, 3)))
+
+
+@settings(max_examples=60)
+@given(st.data())
+def test_both_forms_of_one_bit_weights(data):
+    network = data.draw(networks(one_bit=True, neurons=150))
+    spikes = data.draw(spikes_for(network))
+    before = delivery.CROSSOVER
+    try:
+        for delivery.CROSSOVER in (-1.0, 65.0):
+            assert_equal(network, spikes)
+    finally:
+        delivery.CROSSOVER = before
+
+
+@pytest.mark.slow
+@settings(max_examples=3000)
+@given(st.data())
+def test_thousands_of_networks(data):
+    network = data.draw(ANY)
+    assert_equal(network, data.draw(spikes_for(network)), threads=1)
+
+
+def wide(recurrent: bool) -> IntegerNetwork:
+    """Channels over groups, more targets than a block, and decays of both states."""
+    random = np.random.default_rng(3)
+    conv = Conv2d(
+        source="input", target="one", source_shape=(4, 9, 7), kernel=(3, 2), stride=(2, 1), padding=(1, 1), groups=2,
+        weights=weights_of(random.choice([-1, 1], (6, 12))),
+    )  # fmt: skip
+    one = Population(name="one", shape=conv.target_shape, du=700, dv=90, vth=2, reset="subtract",
+                     bias_mantissa=random.integers(-30, 30, conv.shape[0]))  # fmt: skip
+    size = 1500
+    two = Population(name="two", shape=(size,), du=4096, dv=300, vth=6, bias_mantissa=np.zeros(size, np.int32))
+    loops = [Dense(source="two", target="one", delay=2, weights=weights_of(random.choice([0, 1], (one.size, size))))]
+    return IntegerNetwork(
+        name="wide",
+        steps=12,
+        inputs=(Input(name="input", shape=(4, 9, 7)),),
+        populations=(one, two),
+        connections=(
+            conv,
+            Dense(source="one", target="two", weights=weights_of(random.choice([-1, 1], (size, one.size)))),
+            *(loops if recurrent else []),
+        ),
+        readouts=(Readout(population="two", kind="spike_count"),),
+    )
+
+
+@pytest.mark.parametrize("recurrent", [False, True])
+@pytest.mark.parametrize("rate", [0.02, 0.5])
+def test_populations_wider_than_a_block(recurrent, rate):
+    spikes = (np.random.default_rng(5).random((7, 12, 252)) < rate).astype(np.uint8)
+    network = wide(recurrent)
+    assert_equal(network, spikes)
+    assert run_fast(network, spikes).traces["two"].spikes.any() or rate < 0.1
+
+
+def test_only_what_is_asked_for_is_recorded():
+    spikes = (np.random.default_rng(5).random((3, 12, 252)) < 0.5).astype(np.uint8)
+    network = wide(recurrent=False)
+    record = run_fast(network, spikes, record=["two"])
+    assert list(record.traces) == ["two"]
+    assert np.array_equal(record.scores(network), run_reference(network, spikes).scores(network))
+    with pytest.raises(UsageError, match="no population 'three'"):
+        run_fast(network, spikes, record=["three"])
+
+
+def test_a_network_without_a_proof_is_refused():
+    network = IntegerNetwork(
+        name="far",
+        steps=4000,
+        inputs=(Input(name="input", shape=(300,)),),
+        populations=(Population(name="one", shape=(1,), dv=0, vth=131071, bias_mantissa=np.zeros(1, np.int32)),),
+        connections=(Dense(source="input", target="one", weights=weights_of(np.full((1, 300), 100))),),
+        readouts=(Readout(population="one", kind="membrane_last"),),
+    )
+    with pytest.raises(RangeError, match="population one: membrane v can reach"):
+        run_fast(network, np.ones((1, 4000, 300), np.uint8))
