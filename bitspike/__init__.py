@@ -8,7 +8,19 @@ from importlib import import_module
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from bitspike.api import Committee, collapse, energy, export, load, load_data, lower, simulate, verify
+    from bitspike.api import (
+        Committee,
+        collapse,
+        encode,
+        energy,
+        export,
+        import_file,
+        load,
+        load_data,
+        lower,
+        simulate,
+        verify,
+    )
     from bitspike.convert.network import IntegerNetwork
     from bitspike.errors import BitspikeError
     from bitspike.samples import SpikeData
@@ -20,8 +32,10 @@ __all__ = [
     "IntegerNetwork",
     "SpikeData",
     "collapse",
+    "encode",
     "energy",
     "export",
+    "import_file",
     "load",
     "load_data",
     "lower",

@@ -11,7 +11,8 @@ from typing import Any
 import numpy as np
 
 from bitspike.convert.collapse import Committee, TrainedModel, collapse
-from bitspike.convert.formats import export, load
+from bitspike.convert.formats import export, import_file, load
+from bitspike.convert.lavadl.input_neurons import InputNeurons, read_input_neurons
 from bitspike.convert.network import IntegerNetwork
 from bitspike.convert.ranges import check_range
 from bitspike.convert.rules import check
@@ -24,7 +25,19 @@ from bitspike.sim.run import simulate as _simulate
 from bitspike.targets.lava.lower import LavaProgram
 from bitspike.targets.lava.lower import lower as _lower
 
-__all__ = ["Committee", "collapse", "energy", "export", "load", "load_data", "lower", "simulate", "verify"]
+__all__ = [
+    "Committee",
+    "collapse",
+    "encode",
+    "energy",
+    "export",
+    "import_file",
+    "load",
+    "load_data",
+    "lower",
+    "simulate",
+    "verify",
+]
 
 
 def load_data(
@@ -50,8 +63,30 @@ def load_data(
         if text.endswith(".toml"):
             from bitspike.train.recipe import load_recipe
 
+            if options:
+                raise UsageError(f"{text}: a recipe brings its own {', '.join(options)}; expected none beside it")
             return load_recipe(name).data.load(part)
     return data.load_data(text, part=part, steps=steps, seed=seed, **options)
+
+
+def encode(data: str | os.PathLike[str], layer: InputNeurons | str | os.PathLike[str], *, steps: int) -> SpikeData:
+    """Spikes that the input neurons of a lava-dl network make of values.
+
+    Args:
+        data: an ``.npz`` with ``values``, (samples, ...), which the layer scales, or with ``drive``, the scaled
+            integers; and ``labels`` or none.
+        layer: the neurons, or the NetX file that holds them.
+        steps: window of a sample.
+    """
+    from bitspike.train.datasets.npz import arrays, headers
+
+    neurons = layer if isinstance(layer, InputNeurons) else read_input_neurons(layer)
+    path = Path(data)
+    key = "drive" if "drive" in headers(path) else "values"
+    found = arrays(path, {key: "iuf"}, optional={"labels": "iu"})
+    spikes = neurons.spikes(found[key] if key == "drive" else neurons.drive(found[key]), steps)
+    labels = found.get("labels", np.zeros(len(spikes), np.int64)).astype(np.int64)
+    return SpikeData(name=path.name, spikes=spikes, labels=labels, shape=neurons.shape)
 
 
 def simulate(network: IntegerNetwork, *, data: SpikeData | str, engine: str = "reference", **options: Any) -> Record:
@@ -106,5 +141,7 @@ def _npz(path: Path, *, steps: int, seed: int, options: dict[str, Any]) -> Spike
 
     if "t" in headers(path):
         return load_named(f"events:{path}", part="all", steps=steps, seed=seed, **options)
+    if options:
+        raise UsageError(f"{path}: holds spikes already; expected no {', '.join(options)}")
     spikes, labels, shape = dense(path)
     return SpikeData(name=path.name, spikes=spikes.astype(np.uint8), labels=labels, shape=shape)

@@ -75,19 +75,38 @@ def export(
 
 
 def import_(
-    file: Annotated[Path, typer.Argument(metavar="FILE", help="A NIR, ONNX or NetX file that bitspike wrote.")],
+    file: Annotated[
+        Path, typer.Argument(metavar="FILE", help="A NIR, ONNX or NetX file of bitspike's, or lava-dl's own NetX file.")
+    ],
     out: Out,
     format_: Annotated[str | None, typer.Option("--format", help="Its format; default: by its ending.")] = None,
+    steps: Annotated[
+        int | None, typer.Option("--steps", help="Window of a sample, where the file says none: lava-dl's NetX.")
+    ] = None,
+    input_shape: Annotated[
+        str | None, typer.Option("--input-shape", help="As 2x34x34, where the file begins with a convolution: NetX.")
+    ] = None,
     as_json: Json = False,
 ) -> None:
-    """Read a network from another format and write it as .safetensors."""
-    from bitspike.convert.formats import load
+    """Read a network from another format and write it as .safetensors; say what the file leaves open."""
+    from bitspike.convert.formats import import_file
     from bitspike.convert.store import save
 
-    network = load(file, format_)
+    options: dict[str, Any] = {} if steps is None else {"steps": steps}
+    if input_shape is not None:
+        options["input_shape"] = _shape(input_shape)
+    imported = import_file(file, format_, **options)
+    network = imported.network
     save(network, out)
-    data = {"path": str(out), "network": network.name, "digest": network.digest()}
-    show(f"{network}\n{out}: written, read back and equal", data, as_json)
+    data = {"path": str(out), "network": network.name, "digest": network.digest(), "notes": list(imported.notes)}
+    show(f"{imported}\n{out}: written, read back and equal", data, as_json)
+
+
+def _shape(text: str) -> tuple[int, ...]:
+    extents = text.split("x")
+    if not all(extent.isdecimal() and len(extent) < 9 for extent in extents):
+        raise UsageError(f"--input-shape {text!r}; expected numbers such as 2x34x34")
+    return tuple(map(int, extents))
 
 
 def lower(

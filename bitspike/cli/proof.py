@@ -1,5 +1,6 @@
 """Commands that run networks: simulate, verify, energy."""
 
+from enum import StrEnum
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -8,8 +9,17 @@ import typer
 
 from bitspike.cli.console import Json, Network, progress, show
 from bitspike.convert.network import IntegerNetwork
-from bitspike.errors import UsageError
+from bitspike.errors import RangeError, UsageError
 from bitspike.samples import SpikeData
+
+
+class Ranges(StrEnum):
+    """What is done about states that could leave the chip's 24 bits."""
+
+    PROVED = "proved"
+    WATCHED = "watched"
+    LAVA = "lava"
+
 
 Data = Annotated[
     str,
@@ -21,6 +31,19 @@ Data = Annotated[
 ]
 Part = Annotated[str, typer.Option("--part", help="train, validation, test or all.")]
 Seed = Annotated[int, typer.Option("--seed", help="Seed of the encoder.")]
+Encoder = Annotated[
+    str | None,
+    typer.Option("--encoder", help="How values become spikes: rate, latency, direct, current or delta."),
+]
+InputLayer = Annotated[
+    Path | None,
+    typer.Option(
+        "--input-layer",
+        metavar="FILE.net",
+        help="A NetX file of lava-dl whose input neurons make the spikes; --data is then an .npz of values (or drive) "
+        "and labels.",
+    ),
+]
 Samples = Annotated[int | None, typer.Option("--samples", help="Only the first so many samples.")]
 
 
@@ -31,6 +54,15 @@ def simulate(
     part: Part = "test",
     seed: Seed = 0,
     samples: Samples = None,
+    encoder: Encoder = None,
+    input_layer: InputLayer = None,
+    ranges: Annotated[
+        Ranges,
+        typer.Option(
+            "--ranges",
+            help="proved: states cannot leave 24 bits. watched: stop where one does. lava: wrap and saturate as Lava.",
+        ),
+    ] = Ranges.PROVED,
     out: Annotated[Path | None, typer.Option("--out", help="Write the record, an .npz, here.")] = None,
     as_json: Json = False,
 ) -> None:
@@ -41,12 +73,16 @@ def simulate(
     members = _members(Path(net))
     if out is not None and (len(members) > 1 or out.suffix != ".npz"):
         raise UsageError(f"--out {out}: expected a name ending in .npz, and one network")
-    spikes = _samples(data, part, seed, samples, members[0])
+    spikes = _samples(data, members[0], part=part, seed=seed, first=samples, encoder=encoder, layer=input_layer)
     scores: Any = 0
     with progress("simulate") as notify:
         for number, member in enumerate(members):
             notify(member.name, number, len(members))
-            record = run_network(member, spikes, engine_name=engine)
+            try:
+                record = run_network(member, spikes, engine_name=engine, ranges=ranges.value)
+            except RangeError as error:
+                hint = {"proved": "--ranges watched runs it without the proof", "watched": "--ranges lava lets it"}
+                raise RangeError([*error.faults, *filter(None, [hint.get(ranges.value)])]) from None
             scores = scores + record.scores(member)
     if out is not None:
         record.save(out)
@@ -77,6 +113,8 @@ def verify(
     part: Part = "test",
     seed: Seed = 0,
     samples: Samples = None,
+    encoder: Encoder = None,
+    input_layer: InputLayer = None,
     as_json: Json = False,
 ) -> None:
     """Run engines side by side: equal, or the first divergence and exit code 1."""
@@ -94,7 +132,7 @@ def verify(
             raise UsageError("--data: missing; expected a data set, or --run whose test part is then taken")
         spikes = trained.test if samples is None else trained.test.first(samples)
     else:
-        spikes = _samples(data, part, seed, samples, network)
+        spikes = _samples(data, network, part=part, seed=seed, first=samples, encoder=encoder, layer=input_layer)
     default = ["reference"] if against or trained else ["reference", "onnx"]
     with progress("verify") as notify:
         result = verify_network(
@@ -121,6 +159,8 @@ def energy(
     part: Part = "test",
     seed: Seed = 0,
     samples: Samples = None,
+    encoder: Encoder = None,
+    input_layer: InputLayer = None,
     as_json: Json = False,
 ) -> None:
     """Count what one inference does and price it, with the range and with what is left out."""
@@ -133,7 +173,7 @@ def energy(
     known = {listed.chip for listed in PRICE_LISTS}
     priced = price_list(chip, prices) if chip in known or prices else None
     name = chip_named(chip).name
-    spikes = _samples(data, part, seed, samples, network)
+    spikes = _samples(data, network, part=part, seed=seed, first=samples, encoder=encoder, layer=input_layer)
     with progress("count") as notify:
         notify(network.name, 0, 1)
         counts = count_run(network, data=spikes)
@@ -145,11 +185,26 @@ def energy(
     show(estimate, {"counts": counts.as_json(), "energy": estimate.as_json()}, as_json)
 
 
-def _samples(data: str, part: str, seed: int, samples: int | None, network: IntegerNetwork) -> SpikeData:
-    from bitspike.api import load_data
+def _samples(
+    data: str,
+    network: IntegerNetwork,
+    *,
+    part: str,
+    seed: int,
+    first: int | None,
+    encoder: str | None,
+    layer: Path | None,
+) -> SpikeData:
+    from bitspike.api import encode, load_data
 
-    found = load_data(data, part=part, steps=network.steps, seed=seed)
-    return found if samples is None else found.first(samples)
+    if layer is None:
+        options = {} if encoder is None else {"encoder": encoder}
+        found = load_data(data, part=part, steps=network.steps, seed=seed, **options)
+    elif encoder is None:
+        found = encode(data, layer, steps=network.steps)
+    else:
+        raise UsageError("--encoder and --input-layer exclude each other; expected one of them")
+    return found if first is None else found.first(first)
 
 
 def _members(path: Path) -> list[IntegerNetwork]:

@@ -6,6 +6,7 @@ from importlib import import_module
 from pathlib import Path
 from typing import Any
 
+from bitspike.convert.imported import Imported
 from bitspike.convert.network import IntegerNetwork
 from bitspike.errors import UsageError
 from bitspike.files import existing_file
@@ -20,6 +21,9 @@ class Format:
         summary: who reads such files.
         endings: of file names; the first is the one that is suggested.
         module, writer, reader: where the functions are.
+        importer: the function that reads other tools' files too and says what they leave open; empty where the reader
+            does all there is.
+        options: what `reader` and `importer` take beside the path.
     """
 
     name: str
@@ -28,6 +32,8 @@ class Format:
     module: str
     writer: str = "write"
     reader: str = "read"
+    importer: str = ""
+    options: tuple[str, ...] = ()
 
 
 FORMATS: dict[str, Format] = {
@@ -40,7 +46,7 @@ FORMATS: dict[str, Format] = {
         Format(name="nir", summary="any reader of NIR", endings=(".nir",), module="bitspike.convert.nir_file"),
         Format(name="onnx", summary="ONNX Runtime", endings=(".onnx",), module="bitspike.convert.onnx_file"),
         Format(name="netx", summary="lava-dl's NetX", endings=(".net", ".h5", ".hdf5"),
-               module="bitspike.convert.netx_file"),
+               module="bitspike.convert.netx_file", importer="import_file", options=("steps", "input_shape")),
     )
 }  # fmt: skip
 
@@ -82,13 +88,30 @@ def export(
     return form
 
 
-def load(path: str | os.PathLike[str], format_name: str | None = None) -> IntegerNetwork:
-    """Read a network from any of our formats.
+def load(path: str | os.PathLike[str], format_name: str | None = None, **options: Any) -> IntegerNetwork:
+    """Read a network from any of our formats; arguments and errors as for :func:`import_file`."""
+    return import_file(path, format_name, **options).network
+
+
+def import_file(path: str | os.PathLike[str], format_name: str | None = None, **options: Any) -> Imported:
+    """Read a network that we or another tool wrote, and tell what the file leaves open.
+
+    Args:
+        path: of the file; its ending says the format unless `format_name` does.
+        format_name: a name of :data:`FORMATS`.
+        options: of the format's reader: ``steps`` and ``input_shape`` for lava-dl's own NetX files.
 
     Raises:
-        FileError: in one line, for a file that is missing, damaged, or not ours.
+        UsageError: for an option that the format does not have.
+        FileError: in one line, for a file that is missing, damaged, or not what its format is.
     """
     existing_file(path)
     form = format_of(path, format_name)
-    network: IntegerNetwork = getattr(import_module(form.module), form.reader)(path)
-    return network
+    for option in options:
+        if option not in form.options:
+            raise UsageError(f"{option}: format {form.name} takes no such option")
+    module = import_module(form.module)
+    if form.importer:
+        imported: Imported = getattr(module, form.importer)(path, **options)
+        return imported
+    return Imported(network=getattr(module, form.reader)(path, **options))

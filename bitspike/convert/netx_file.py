@@ -40,8 +40,9 @@ from bitspike.convert.binary_only import refuse_graded
 from bitspike.convert.dense_only import dense_connections
 from bitspike.convert.description import Arrays, description_text, network_from
 from bitspike.convert.hdf5_file import datasets, in_one_line
+from bitspike.convert.imported import Imported
+from bitspike.convert.lavadl.plain import network_of
 from bitspike.convert.network import STATE_SHIFT, IntegerNetwork, Population
-from bitspike.convert.netx_plain import network_of
 from bitspike.convert.netx_weights import effective_weights, refuse_changed
 from bitspike.convert.rules import BIAS_MANTISSA, EXPONENTS, check
 from bitspike.convert.single_only import refuse_several
@@ -49,7 +50,7 @@ from bitspike.convert.weights import BIT_VALUES, BinaryWeights
 from bitspike.errors import BitspikeError, FileError, UnsupportedError
 from bitspike.files import existing_file, replacing
 
-__all__ = ["FORMAT", "VERSION", "contents", "effective_weights", "read", "write"]
+__all__ = ["FORMAT", "VERSION", "contents", "effective_weights", "import_file", "read", "write"]
 
 FORMAT = "bitspike.netx"
 VERSION = "1"
@@ -146,16 +147,26 @@ def write(network: IntegerNetwork, path: str | os.PathLike[str]) -> None:
                 packed = {"compression": "gzip"} if array.ndim > 1 else {}
                 file.create_dataset(name, data=array, **packed)
         with in_one_line(path, "NetX"):
-            if _load(temporary, None) != network:
+            if _load(temporary, None).network != network:
                 raise FileError(path, "does not read back as the network that was written")
 
 
-def read(path: str | os.PathLike[str], *, steps: int | None = None) -> IntegerNetwork:
-    """Read a NetX file: one that :func:`write` wrote, or lava-dl's own where it holds dense CUBA layers only.
+def read(
+    path: str | os.PathLike[str], *, steps: int | None = None, input_shape: tuple[int, ...] | None = None
+) -> IntegerNetwork:
+    """The network of a NetX file; arguments and errors as for :func:`import_file`, which tells notes besides."""
+    return import_file(path, steps=steps, input_shape=input_shape).network
+
+
+def import_file(
+    path: str | os.PathLike[str], *, steps: int | None = None, input_shape: tuple[int, ...] | None = None
+) -> Imported:
+    """Read a NetX file: one that :func:`write` wrote, or lava-dl's own (:mod:`bitspike.convert.lavadl.plain`).
 
     Args:
         path: of the file.
-        steps: window of a sample, for lava-dl's own files, which do not say one; must be None for ours, which do.
+        steps: window of a sample, for lava-dl's own files, which do not say one; ours do, and it must be that.
+        input_shape: (channels, height, width), for lava-dl's own files that begin with a convolution and no input.
 
     Raises:
         FileError: in one line, for a layer that is missing, changed, or not what this reader knows, a damaged file, or
@@ -163,16 +174,16 @@ def read(path: str | os.PathLike[str], *, steps: int | None = None) -> IntegerNe
     """
     found = existing_file(path)
     with in_one_line(path, "NetX"):
-        return _load(found, steps)
+        return _load(found, steps, input_shape)
 
 
-def _load(path: Path, steps: int | None) -> IntegerNetwork:
+def _load(path: Path, steps: int | None, input_shape: tuple[int, ...] | None = None) -> Imported:
     with datasets(path) as entries:
         found: Arrays = {name: np.asarray(dataset[()]) for name, dataset in entries.items()}
     if not any(name.startswith("layer/") for name in found):
         raise BitspikeError("is not a NetX file (it has no /layer)")
     if not any(name.startswith("bitspike/") for name in found):
-        return network_of(found, steps)
+        return network_of(found, steps, input_shape)
     about = {key: _about(found, key) for key in ("format", "version", "network", "digest", "sha256")}
     if (about["format"], about["version"]) != (FORMAT, VERSION):
         raise BitspikeError(f"format {about['format']} {about['version']}; this bitspike reads {FORMAT} {VERSION}")
@@ -190,7 +201,7 @@ def _load(path: Path, steps: int | None) -> IntegerNetwork:
         raise BitspikeError(problem)
     if steps is not None and steps != network.steps:
         raise BitspikeError(f"holds a network with a window of {network.steps} steps; {steps} were asked for")
-    return network
+    return Imported(network=network)
 
 
 def _arrays(description: dict[str, Any], found: Arrays) -> Arrays:

@@ -9,7 +9,7 @@ they do not: all weights -1 become 0, weights of -1 and 0 are halved, weights th
 """
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import numpy.typing as npt
@@ -63,7 +63,10 @@ def effective_weights(matrix: npt.ArrayLike) -> npt.NDArray[np.float64]:
     Raises:
         UnsupportedError: as :func:`optimised`.
     """
-    synapses = optimised(matrix)
+    return _kept(optimised(matrix))
+
+
+def _kept(synapses: Synapses) -> npt.NDArray[np.float64]:
     mantissas = synapses.mantissas
     sign = -1 if mantissas.max() <= 0 else 1
     signed = bool(mantissas.min() < 0 < mantissas.max())
@@ -74,20 +77,28 @@ def effective_weights(matrix: npt.ArrayLike) -> npt.NDArray[np.float64]:
     return np.ldexp((sign * kept).astype(np.float64), synapses.exponent)
 
 
-def refuse_changed(name: str, matrix: npt.ArrayLike) -> None:
-    """UnsupportedError, naming the connection, unless lava-dl and Lava leave `matrix` as it is, in 1..8 weight bits."""
-    weights = np.asarray(matrix, dtype=np.int64)
+def refuse_changed(name: str, *matrices: npt.ArrayLike) -> None:
+    """UnsupportedError, naming the connection, unless lava-dl and Lava leave it as it is, in 1..8 weight bits.
+
+    A recurrent layer has two matrices: NetX chooses one number of bits and one exponent for both, and Lava looks at the
+    signs of each alone.
+    """
+    parts = [np.asarray(matrix, dtype=np.int64) for matrix in matrices]
     try:
-        bits = optimised(weights).bits
-        found = effective_weights(weights)
+        both = optimised(np.hstack(parts))
     except UnsupportedError as error:
         raise UnsupportedError(f"connection {name}: {error}") from None
-    changed = found != weights
-    if bool(np.any(changed)):
-        row, column = (int(index[0]) for index in np.nonzero(changed))
-        raise UnsupportedError(
-            f"connection {name}: lava-dl's loader turns weight [{row}, {column}] from {weights[row, column]} into "
-            f"{found[row, column]:g}; expected weights of both signs, or of at least 0, and none odd beyond 127"
-        )
-    if not 1 <= bits <= WEIGHT_BITS:
-        raise UnsupportedError(f"connection {name}: lava-dl's loader gives it {bits} weight bits; the chip has 8")
+    begin = 0
+    for weights in parts:
+        part = replace(both, mantissas=both.mantissas[:, begin : begin + weights.shape[1]])
+        begin += weights.shape[1]
+        found = _kept(part)
+        changed = found != weights
+        if bool(np.any(changed)):
+            row, column = (int(index[0]) for index in np.nonzero(changed))
+            raise UnsupportedError(
+                f"connection {name}: lava-dl's loader turns weight [{row}, {column}] from {weights[row, column]} into "
+                f"{found[row, column]:g}; expected weights of both signs, or of at least 0, and none odd beyond 127"
+            )
+    if not 1 <= both.bits <= WEIGHT_BITS:
+        raise UnsupportedError(f"connection {name}: lava-dl's loader gives it {both.bits} weight bits; the chip has 8")

@@ -9,13 +9,15 @@ but ``rate`` is integer arithmetic and gives the same bits on every machine; ``r
 | ``rate`` | in each step with probability level / full, independently | one a step |
 | ``latency`` | once in each window, the earlier the higher its level; level 0 never | one a window of `window` steps |
 | ``direct`` | in each step in which its level is at least `threshold` * full | one a step |
+| ``current`` | when its levels, added up step by step since its last spike, exceed full | one a step |
 | ``delta`` | when its level has moved by `change` * full since its last spike; ON and OFF neurons | one a step |
 
 *Direct current.* Where a chip takes graded input, a pixel can be a constant current. Input here is one bit a step, and
 a constant current of one bit is either nothing or a spike in every step: ``direct`` says exactly that, by a threshold
-on the level, and keeps no more than that one bit of the pixel. Whoever wants the grey values uses ``rate`` or
-``latency``. Repeating the bits of the level in several steps was rejected: the neuron would have to weight steps by
-powers of two, which it cannot.
+on the level, and keeps no more than that one bit of the pixel. ``current`` is what an input neuron without leak and
+with a reset to zero makes of a constant current: regular spikes, the more the higher the level. Whoever wants the grey
+values uses it, ``rate`` or ``latency``. Repeating the bits of the level in several steps was rejected: the neuron would
+have to weight steps by powers of two, which it cannot.
 
 *Delta* follows the level by at most one `change` a step, up (ON) or down (OFF), and starts from 0: a jump becomes a
 burst. A still image does not change after its first step, so ``delta`` is refused for one.
@@ -31,12 +33,12 @@ from bitspike.errors import UsageError
 from bitspike.train.encode import bernoulli_spikes
 from bitspike.train.schema import check, choice, real, ruled, whole
 
-Encoder = Literal["auto", "rate", "latency", "direct", "delta"]
+Encoder = Literal["auto", "rate", "latency", "direct", "current", "delta"]
 Kind = Literal["stills", "series", "events"]
 Levels = npt.NDArray[np.uint8] | npt.NDArray[np.float64]
 
 STEPS = whole(1, 1 << 24)
-ENCODER = choice("auto", "rate", "latency", "direct", "delta")
+ENCODER = choice("auto", "rate", "latency", "direct", "current", "delta")
 THRESHOLD = real(0, 1, above=True)
 CHANGE = real(0, 1, above=True)
 WINDOW = whole(1, 4096)
@@ -47,8 +49,8 @@ FOLD = whole(1, 256)
 #: What ``auto`` means; events are spikes already.
 _USUAL: dict[str, Encoder] = {"stills": "rate", "series": "delta", "events": "auto"}
 _KNOWN: dict[str, tuple[Encoder, ...]] = {
-    "stills": ("auto", "rate", "latency", "direct"),
-    "series": ("auto", "rate", "latency", "direct", "delta"),
+    "stills": ("auto", "rate", "latency", "direct", "current"),
+    "series": ("auto", "rate", "latency", "direct", "current", "delta"),
     "events": ("auto",),
 }
 
@@ -70,7 +72,7 @@ class Encoding:
     """
 
     steps: int = ruled(STEPS, 16)
-    encoder: Literal["auto", "rate", "latency", "direct", "delta"] = ruled(ENCODER, "auto")
+    encoder: Literal["auto", "rate", "latency", "direct", "current", "delta"] = ruled(ENCODER, "auto")
     threshold: float = ruled(THRESHOLD, 0.5)
     change: float = ruled(CHANGE, 0.1)
     window: int = ruled(WINDOW, 8)
@@ -134,6 +136,8 @@ def encode_levels(
     if encoder == "direct":
         fires = (levels >= encoding.threshold * full).astype(np.uint8)
         return np.repeat(fires, steps, axis=1) if fires.shape[1] == 1 else fires
+    if encoder == "current":
+        return _current(levels, full=full, steps=steps)
     return _delta(levels, jump=max(1, round(encoding.change * full)))
 
 
@@ -160,6 +164,18 @@ def _latency(levels: Levels, *, full: int, steps: int) -> npt.NDArray[np.uint8]:
     steps_of_window = np.arange(window, dtype=np.int32).reshape(1, 1, -1, 1)
     spikes = at[:, :, None, :] == steps_of_window
     return spikes.astype(np.uint8).reshape(samples, steps, neurons)
+
+
+def _current(levels: Levels, *, full: int, steps: int) -> npt.NDArray[np.uint8]:
+    samples, frames, neurons = levels.shape
+    spikes = np.zeros((samples, steps, neurons), dtype=np.uint8)
+    summed = np.zeros((samples, neurons), dtype=np.int32 if levels.dtype.kind == "u" else np.float64)
+    for step in range(steps):
+        summed += levels[:, 0 if frames == 1 else step]
+        fires = summed > full
+        spikes[:, step] = fires
+        summed[fires] = 0
+    return spikes
 
 
 def _delta(levels: Levels, *, jump: int) -> npt.NDArray[np.uint8]:

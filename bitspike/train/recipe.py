@@ -74,7 +74,7 @@ class DataRecipe(Checked):
     name: str = ruled(Rule(f"one of {KNOWN}", _names_data))
     steps: int = ruled(whole(1, 4096), 16)
     seed: int = ruled(SEED, 0)
-    encoder: Literal["auto", "rate", "latency", "direct", "delta"] = ruled(ENCODER, "auto")
+    encoder: Literal["auto", "rate", "latency", "direct", "current", "delta"] = ruled(ENCODER, "auto")
     threshold: float = ruled(THRESHOLD, 0.5)
     change: float = ruled(CHANGE, 0.1)
     window: int = ruled(WINDOW, 8)

@@ -40,6 +40,7 @@ def test_digits_are_the_same_for_ever():
     ("encoder", "digest"),
     [
         ("latency", "5ac88a4dc2e81e4b3bc13386e94d579a7e00871d7e0fcea86bf2456c5319468b"),
+        ("current", "0c6053815b5e942f69713443d11f656d2e20b180a15b795b0aeda2aeb34b93b0"),
         ("direct", "c8b9136013ac70fa680ab6b41f2e8d34eb8b424b606427188d0d3ff8e8c8cdf0"),
         ("rate", "de1278181350b5093ff3f06bc15dcf0ca5f32267b698bfc231975802e4cb5375"),
     ],
@@ -47,6 +48,13 @@ def test_digits_are_the_same_for_ever():
 def test_the_encoders_of_images_are_pinned(encoder, digest):
     spikes = load_data("digits", part="validation", steps=8, seed=3, encoder=encoder).spikes
     assert hashlib.sha256(np.packbits(spikes).tobytes()).hexdigest() == digest
+
+
+def test_current_adds_levels_up_and_starts_anew_after_a_spike():
+    assert encode([[[255, 128, 86, 85, 0]]], "current", steps=6).transpose(0, 2, 1).tolist() == [
+        [[0, 1, 0, 1, 0, 1], [0, 1, 0, 1, 0, 1], [0, 0, 1, 0, 0, 1], [0, 0, 0, 1, 0, 0], [0, 0, 0, 0, 0, 0]]
+    ]
+    assert encode([[[200], [56], [0], [255]]], "current", steps=4).tolist() == [[[0], [1], [0], [0]]]
 
 
 def test_latency_spikes_once_the_earlier_the_higher():
@@ -91,8 +99,11 @@ def test_rate_of_a_series_has_the_probability_of_each_step():
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        ({"encoder": "delta"}, "encoder: found 'delta'; expected one of auto, rate, latency, direct for stills"),
-        ({"encoder": "phase"}, "encoder: found 'phase'; expected one of auto, rate, latency, direct, delta"),
+        (
+            {"encoder": "delta"},
+            "encoder: found 'delta'; expected one of auto, rate, latency, direct, current for stills",
+        ),
+        ({"encoder": "phase"}, "encoder: found 'phase'; expected one of auto, rate, latency, direct, current, delta"),
         ({"threshold": 0}, "threshold: found 0; expected a number above 0 and up to 1"),
         ({"change": 1.5}, "change: found 1.5; expected a number above 0 and up to 1"),
         ({"window": 0}, "window: found 0; expected a whole number from 1 to 4096"),
