@@ -36,7 +36,7 @@ from bitspike.convert.lavadl.delays import delays_of
 from bitspike.convert.lavadl.input_neurons import describe_neurons
 from bitspike.convert.lavadl.layer import Integers, Layer, layers_of
 from bitspike.convert.lavadl.neurons import Group
-from bitspike.convert.network import DECAY_ONE, VTH_MAX, Input, IntegerNetwork, Readout
+from bitspike.convert.network import DECAY_ONE, VTH_MAX, Input, IntegerNetwork, Readout, ReadoutKind
 from bitspike.convert.netx_weights import refuse_changed
 from bitspike.convert.rules import check
 from bitspike.errors import BitspikeError, UnsupportedError
@@ -77,21 +77,21 @@ def network_of(found: Arrays, steps: int | None, input_shape: tuple[int, ...] | 
         _read(chain, layer)
     if not chain.populations or chain.signal is None or chain.input_shape is None:
         raise BitspikeError("has no layer of neurons")
-    if len(chain.signal.parts) > 1:
-        raise BitspikeError("the last layer has several kinds of neurons; a read-out is one population of ours")
-    last = chain.populations[-1]
+    channels = np.concatenate([part.channels for part in chain.signal.parts])
+    if not np.array_equal(channels, np.arange(len(channels))):
+        raise BitspikeError(
+            "the last layer has several kinds of neurons in turn; expected those of a kind one after the other"
+        )
+    kind: ReadoutKind = (
+        "spike_count" if chain.populations[-1].spiking else "membrane_last" if chain.summed else "membrane_sum"
+    )
     network = IntegerNetwork(
         name="netx",
         steps=window,
         inputs=(Input(name="input", shape=chain.input_shape),),
         populations=tuple(chain.populations),
         connections=tuple(chain.connections),
-        readouts=(
-            Readout(
-                population=last.name,
-                kind="spike_count" if last.spiking else "membrane_last" if chain.summed else "membrane_sum",
-            ),
-        ),
+        readouts=tuple(Readout(population=part.name, kind=kind) for part in chain.signal.parts),
     )
     return Imported(network=check(network), notes=tuple(chain.notes))
 
