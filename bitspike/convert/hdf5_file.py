@@ -46,11 +46,11 @@ def in_one_line(path: str | os.PathLike[str], kind: str) -> Iterator[None]:
 
 
 @contextmanager
-def datasets(path: Path) -> Iterator[dict[str, Any]]:
+def datasets(path: Path, max_depth: int = MAX_DEPTH) -> Iterator[dict[str, Any]]:
     """Open an HDF5 file and yield its datasets, by path without the leading ``/``; nothing has been loaded yet.
 
     Raises:
-        BitspikeError: for a link that is not a hard one, a nesting deeper than `MAX_DEPTH`, more than `MAX_ITEMS`
+        BitspikeError: for a link that is not a hard one, a nesting deeper than `max_depth`, more than `MAX_ITEMS`
             items, a virtual or external dataset, another filter than deflate, another type than numbers and texts,
             or more bytes than the file can hold.
         OSError: where HDF5 itself refuses the file.
@@ -58,7 +58,7 @@ def datasets(path: Path) -> Iterator[dict[str, Any]]:
     import h5py
 
     with h5py.File(path, "r") as file:
-        yield _found(file, EXPANSION * path.stat().st_size + OVERHEAD)
+        yield _found(file, EXPANSION * path.stat().st_size + OVERHEAD, max_depth)
 
 
 def text_of(dataset: Any) -> str:
@@ -69,7 +69,7 @@ def text_of(dataset: Any) -> str:
     return value.decode("utf-8")
 
 
-def _found(file: Any, room: int) -> dict[str, Any]:
+def _found(file: Any, room: int, max_depth: int) -> dict[str, Any]:
     import h5py
 
     found: dict[str, Any] = {}
@@ -80,8 +80,8 @@ def _found(file: Any, room: int) -> dict[str, Any]:
         for name in group:
             path = f"{prefix}{name}"
             items += 1
-            if items > MAX_ITEMS or path.count("/") > MAX_DEPTH:
-                raise BitspikeError(f"more than {MAX_ITEMS} items, or groups more than {MAX_DEPTH} deep")
+            if items > MAX_ITEMS or path.count("/") > max_depth:
+                raise BitspikeError(f"more than {MAX_ITEMS} items, or groups more than {max_depth} deep")
             link = group.get(name, getlink=True)
             if not isinstance(link, h5py.HardLink):
                 raise BitspikeError(f"{path} is {_link_kind(link)}; expected everything in the file itself")

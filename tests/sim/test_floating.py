@@ -68,7 +68,7 @@ def populations(draw):
     )
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=100, deadline=None)
 @given(populations(), st.integers(0, 2**32 - 1))
 def test_a_step_is_what_the_docstring_says(p, seed):
     x = np.random.default_rng(seed).integers(-8, 9, (2, 12, 3)) / 4
