@@ -10,14 +10,17 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from bitspike.api import (
         Committee,
+        FloatNetwork,
         collapse,
         encode,
         energy,
         export,
+        from_snntorch,
         import_file,
         load,
         load_data,
         lower,
+        quantise,
         simulate,
         verify,
     )
@@ -29,16 +32,19 @@ __version__ = "0.1.0"
 __all__ = [
     "BitspikeError",
     "Committee",
+    "FloatNetwork",
     "IntegerNetwork",
     "SpikeData",
     "collapse",
     "encode",
     "energy",
     "export",
+    "from_snntorch",
     "import_file",
     "load",
     "load_data",
     "lower",
+    "quantise",
     "simulate",
     "verify",
 ]

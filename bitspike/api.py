@@ -5,39 +5,52 @@ They take data by name as well as by value; the parts below take values only.
 
 import os
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from bitspike.convert.collapse import Committee, TrainedModel, collapse
+from bitspike.convert.floating.network import FloatNetwork
 from bitspike.convert.formats import export, import_file, load
 from bitspike.convert.lavadl.input_neurons import InputNeurons, read_input_neurons
 from bitspike.convert.network import IntegerNetwork
 from bitspike.convert.ranges import check_range
 from bitspike.convert.rules import check
-from bitspike.errors import UsageError
+from bitspike.errors import DivergenceError, UsageError
 from bitspike.samples import SpikeData
 from bitspike.sim import energy as _energy
 from bitspike.sim import verify as _verify
+from bitspike.sim.floating import simulate_float
+from bitspike.sim.quantise import quantise
 from bitspike.sim.record import Record
 from bitspike.sim.run import simulate as _simulate
 from bitspike.targets.lava.lower import LavaProgram
 from bitspike.targets.lava.lower import lower as _lower
 
+if TYPE_CHECKING:
+    from torch import Tensor, nn
+
 __all__ = [
     "Committee",
+    "FloatNetwork",
     "collapse",
     "encode",
     "energy",
     "export",
+    "from_snntorch",
     "import_file",
     "load",
     "load_data",
     "lower",
+    "quantise",
     "simulate",
     "verify",
 ]
+
+#: A model whose own spikes differ from those of its reading in a larger share of all places was not understood.
+_MISREAD = 0.01
 
 
 def load_data(
@@ -87,6 +100,41 @@ def encode(data: str | os.PathLike[str], layer: InputNeurons | str | os.PathLike
     spikes = neurons.spikes(found[key] if key == "drive" else neurons.drive(found[key]), steps)
     labels = found.get("labels", np.zeros(len(spikes), np.int64)).astype(np.int64)
     return SpikeData(name=path.name, spikes=spikes, labels=labels, shape=neurons.shape)
+
+
+def from_snntorch(model: "nn.Module", sample: "Tensor | Sequence[int]", *, name: str = "") -> FloatNetwork:
+    """Read a snnTorch model, run it beside what was read, and say in a note how many spikes differ.
+
+    Args:
+        model: a ``Sequential`` of neurons with ``init_hidden=True``, a module that loops over the steps, or one that
+            computes a single step and returns its states.
+        sample: what the model takes: a tensor of spikes, or a shape for random ones: (batch, ...), or with the axis of
+            time where the model loops over it. Its first axis, or the first beside that of time, is the batch.
+        name: of the network; default: the model's class.
+
+    Returns:
+        The float network, for :func:`quantise`.
+
+    Raises:
+        UnsupportedError: something in the model that the float network cannot say, by name.
+        UsageError: the model fails on the sample.
+        DivergenceError: the model's own spikes are not those of what was read.
+        MissingDependencyError: snnTorch is not installed.
+    """
+    from bitspike.convert.snntorch_model import trace_snntorch
+
+    traced = trace_snntorch(model, sample, name=name)
+    record = simulate_float(traced.network, traced.inputs, record=list(traced.spikes), dtype="float32")
+    pairs = [(record.traces[label].spikes, spikes) for label, spikes in traced.spikes.items()]
+    differing = sum(int(np.count_nonzero(ours != theirs)) for ours, theirs in pairs)
+    places, fired = sum(theirs.size for _, theirs in pairs), sum(int(theirs.sum()) for _, theirs in pairs)
+    if differing > _MISREAD * places:
+        raise DivergenceError(
+            f"model {traced.network.name}: {differing} of {places} places (sample, step, neuron) spike in the model "
+            "and not in what was read of it, or the other way round; expected the same spikes"
+        )
+    note = f"on the sample {differing} of {places} places differ from the model's own run, which has {fired} spikes"
+    return replace(traced.network, notes=(*traced.network.notes, note))
 
 
 def simulate(network: IntegerNetwork, *, data: SpikeData | str, engine: str = "reference", **options: Any) -> Record:

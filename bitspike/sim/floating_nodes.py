@@ -86,6 +86,7 @@ class PopulationState:
         self.i: Floats = np.zeros(shape, dtype)
         self.v: Floats = np.zeros(shape, dtype)
         self.spikes = np.zeros(shape, bool)
+        self._held: Floats | None = None
         self.peak_i = 0.0
         self.low_v = self.high_v = 0.0
         if node.at_rest:
@@ -111,6 +112,7 @@ class PopulationState:
     def _integrate(self, current: Floats) -> Floats:
         node, v = self.node, self.v
         late = node.spiking and node.reset_late
+        held = self._held = self._threshold * (v > self._threshold) if node.residual_held else None
         if late and node.reset == "value":
             v = np.where(self.spikes, self._reset_value, v)
         if self._beta is not None:
@@ -120,6 +122,8 @@ class PopulationState:
             v = v + self._drift
         if late and node.reset == "subtract":
             v = v - self._threshold * self.spikes
+        if held is not None:
+            v = v - held
         if late and node.reset == "value" and node.reset_swallows:
             v = np.where(self.spikes, self._reset_value, v)
         return v
@@ -127,7 +131,10 @@ class PopulationState:
     def _reset(self, v: Floats) -> Floats:
         if self.node.reset == "value":
             return np.where(self.spikes, self._reset_value, v)
-        return v - self._threshold * self.spikes if self.node.reset == "subtract" else v
+        if self.node.reset == "none":
+            return v
+        taken = self._threshold * self.spikes
+        return v - (taken if self._held is None else taken - self._held)
 
     def _note(self, v: Floats) -> None:
         low, high, current = float(v.min()), float(v.max()), float(np.abs(self.i).max())

@@ -1,0 +1,212 @@
+"""The search for scales: how many weight units the threshold of each population is.
+
+1. For each population scales are tried: each with the true spikes of its sources, those of the float network, and they
+   are ranked by how many of its own spikes differ. A scale with which a register could overflow is left out.
+2. The whole network is run with the best of each, and the next best of each population are tried in it: fewest
+   differing spikes of what is read out, then of all.
+"""
+
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
+from typing import Literal
+
+import numpy as np
+import numpy.typing as npt
+
+from bitspike.convert.floating.lattice import CONSTANT, Cell, Lattice
+from bitspike.convert.floating.network import FloatNetwork
+from bitspike.convert.floating.rounding import Choice, Rounded, largest_weight, round_cell, whole_scales
+from bitspike.convert.network import STATE_SHIFT, Input, IntegerNetwork, Readout, ReadoutKind
+from bitspike.convert.ranges import check_range
+from bitspike.errors import RangeError
+from bitspike.sim.floating import simulate_float
+from bitspike.sim.quantise_data import Spikes, by_input
+from bitspike.sim.whole_window import run_population, run_window
+
+MembraneReadout = Literal["membrane_sum", "membrane_last"]
+#: Scales that are tried, as shares of the largest that clips no weight; then doubled, with larger exponents.
+SHARES = (1.0, 0.93, 0.87, 0.81, 0.76, 0.71, 0.66, 0.62, 0.57, 0.54)
+OCTAVES = (1, 2, 4)
+#: Samples, and bytes of spikes and states, that the search looks at.
+SEARCHED = 128
+SEARCH_BYTES = 1 << 28
+#: Scales of a population that are tried in the whole network.
+FINALISTS = 3
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class _Outcome:
+    """A choice and what it costs; less is better."""
+
+    cost: tuple[float, ...]
+    choice: Choice
+
+
+class Search:
+    """The scales of one lattice."""
+
+    def __init__(
+        self,
+        network: FloatNetwork,
+        plan: Lattice,
+        spikes: Spikes,
+        *,
+        bits: int,
+        readout: MembraneReadout,
+        notify: Callable[[str, int, int], None] | None = None,
+    ) -> None:
+        self.plan = plan
+        self.bits = bits
+        self.steps = spikes.shape[1]
+        self.kinds: dict[bool, ReadoutKind] = {True: "spike_count", False: readout}
+        self.notify = notify
+        self.tried = 0
+        neurons = sum(cell.size for cell in plan.cells)
+        self.spikes = spikes[: max(1, min(SEARCHED, SEARCH_BYTES // (16 * self.steps * neurons)))]
+        signals = by_input(network.inputs, self.spikes)
+        record = simulate_float(network, signals, record="all", dtype="float32")
+        self.sent: dict[str, Spikes] = by_input(plan.inputs, self.spikes)
+        self.membranes: dict[str, npt.NDArray[np.floating]] = {}
+        for cell in plan.cells:
+            if cell.name == CONSTANT:
+                self.sent[cell.name] = np.ones((*self.spikes.shape[:2], 1), np.uint8)
+                continue
+            trace = record.traces[cell.origin or cell.name]
+            neurons_of = cell.neurons if cell.origin else slice(None)
+            self.sent[cell.name] = trace.spikes[:, :, neurons_of]
+            self.membranes[cell.name] = trace.v[:, :, neurons_of]
+
+    def run(self) -> dict[str, Choice]:
+        """The choice for each cell."""
+        ranked = {cell.name: self._rank(cell, number) for number, cell in enumerate(self.plan.cells)}
+        choices = {name: outcomes[0].choice for name, outcomes in ranked.items()}
+        best = self._cost(choices)
+        for cell in self.plan.cells:
+            for outcome in ranked[cell.name][1:FINALISTS]:
+                if best[0] == 0:
+                    return choices
+                changed = choices | {cell.name: outcome.choice}
+                cost = self._cost(changed)
+                if cost < best:
+                    best, choices = cost, changed
+        return choices
+
+    def rounded(self, cell: Cell, choice: Choice) -> Rounded:
+        """A cell in integers, its ranges proved."""
+        found = round_cell(cell, choice, bits=self.bits)
+        check_range(_alone(found, self.steps))
+        return found
+
+    def network(self, built: Mapping[str, Rounded]) -> IntegerNetwork:
+        """The integer network of rounded cells."""
+        several = len(self.plan.outputs) > 1
+        spiking = {cell.name: cell.spiking for cell in self.plan.cells}
+        return IntegerNetwork(
+            name=self.plan.name,
+            steps=self.steps,
+            inputs=tuple(Input(name=entry.name, shape=entry.shape) for entry in self.plan.inputs),
+            populations=tuple(built[cell.name].population for cell in self.plan.cells),
+            connections=tuple(c for cell in self.plan.cells for c in built[cell.name].connections),
+            readouts=tuple(
+                Readout(population=name, kind=self.kinds[spiking[name]], answer=name if several else "")
+                for name in self.plan.outputs
+            ),
+        )
+
+    def _rank(self, cell: Cell, number: int) -> list[_Outcome]:
+        """All choices for a cell that fit, the best first."""
+        if self.notify is not None:
+            self.notify(cell.name, number, len(self.plan.cells))
+        found: list[_Outcome] = []
+        refused: list[RangeError] = []
+        for choice in _choices(cell, self.bits):
+            self._try(cell, choice, found, refused)
+            if found and found[-1].cost[0] == 0:
+                break
+        for choice in _smaller(cell, self.bits):
+            if not found:
+                self._try(cell, choice, found, refused)
+        if not found:
+            raise refused[-1]
+        return sorted(found, key=lambda outcome: outcome.cost)
+
+    def _try(self, cell: Cell, choice: Choice, found: list[_Outcome], refused: list[RangeError]) -> None:
+        try:
+            built = self.rounded(cell, choice)
+            found.append(_Outcome(cost=self._alone_cost(cell, choice, built), choice=choice))
+            self.tried += 1
+        except RangeError as error:
+            refused.append(error)
+
+    def _alone_cost(self, cell: Cell, choice: Choice, built: Rounded) -> tuple[float, ...]:
+        moved = sum(move.rms for move in built.moves)
+        if not cell.origin:
+            return (0.0, moved)
+        fired, membranes = run_population(built.population, built.connections, self.sent)
+        if cell.spiking:
+            return (float(np.count_nonzero(fired != self.sent[cell.name])), moved)
+        error = membranes / (choice.scale << STATE_SHIFT) - self.membranes[cell.name]
+        return (float(np.sqrt(np.mean(error**2))), moved)
+
+    def _cost(self, choices: Mapping[str, Choice]) -> tuple[float, ...]:
+        """Of the whole network: what differs where it is read out, then everywhere."""
+        self.tried += 1
+        built = {cell.name: self.rounded(cell, choices[cell.name]) for cell in self.plan.cells}
+        fired, membranes = run_window(self.network(built), self.spikes)
+        total = sum(float(np.count_nonzero(fired[cell.name] != self.sent[cell.name])) for cell in self.plan.cells)
+        last = 0.0
+        for cell in self.plan.cells:
+            if cell.name not in self.plan.outputs:
+                continue
+            if cell.spiking:
+                last += np.count_nonzero(fired[cell.name] != self.sent[cell.name])
+            else:
+                error = membranes[cell.name] / (choices[cell.name].scale << STATE_SHIFT) - self.membranes[cell.name]
+                last += float(np.sqrt(np.mean(error**2)))
+        return (last, total)
+
+
+def _shrinks(bits: int) -> tuple[float, ...]:
+    return (1.0, 1.35) if bits > 5 else (1.0, 1.25, 1.6, 2.0)
+
+
+def _choices(cell: Cell, bits: int) -> Iterator[Choice]:
+    """Choices for a cell; first those that move no weight, where there are such."""
+    if not cell.origin:
+        yield Choice(scale=1)
+        return
+    most = _most(cell, bits)
+    scales = [(float(scale), 1.0) for scale in whole_scales(cell)]
+    scales += [
+        (most * octave * share * shrink, shrink) for octave in OCTAVES for share in SHARES for shrink in _shrinks(bits)
+    ]
+    seen: set[Choice] = set()
+    for scale, shrink in scales:
+        choice = Choice(scale=max(1, round(scale)), shrink=shrink)
+        if choice not in seen:
+            seen.add(choice)
+            yield choice
+
+
+def _smaller(cell: Cell, bits: int) -> Iterator[Choice]:
+    """Ever smaller scales, of which one fits into the registers where any does."""
+    for halving in range(1, 16):
+        yield Choice(scale=max(1, round(_most(cell, bits) * 0.5**halving)))
+
+
+def _most(cell: Cell, bits: int) -> float:
+    """The scale with which the largest weight just fits without an exponent."""
+    return float((1 << bits) - 1) / (largest_weight(cell) or 1.0)
+
+
+def _alone(built: Rounded, steps: int) -> IntegerNetwork:
+    """A network of one population, for its range proof: what enters it is 0 or 1 whoever sends it."""
+    name = built.population.name
+    return IntegerNetwork(
+        name=name,
+        steps=steps,
+        inputs=(),
+        populations=(built.population,),
+        connections=built.connections,
+        readouts=(Readout(population=name, kind="spike_count"),),
+    )
