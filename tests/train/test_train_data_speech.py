@@ -56,6 +56,77 @@ def test_an_npz_of_the_clips_gives_the_same_spikes(spoken, tmp_path):
             load_data(f"fsdd:{path}")
 
 
+@pytest.fixture(scope="module")
+def two_speakers(tmp_path_factory):
+    """Ten digits of Anna and Ben, six recordings each; every clip of Ben is a little higher and longer than Anna's."""
+    place = speech_folder(tmp_path_factory.mktemp("fsdd") / "two")
+    for digit in range(10):
+        for number in range(6):
+            content = wav(tone(350 + 300 * digit, 0.21 + 0.02 * number))
+            (place / "recordings" / f"{digit}_ben_{number}.wav").write_bytes(content)
+    return place
+
+
+def packed(place, path, **more):
+    """Write the clips of a folder as an npz; the speakers' names are those of the files."""
+    files = sorted((place / "recordings").glob("*.wav"))
+    names = sorted({file.stem.split("_")[1] for file in files})
+    clips = [read_wav(file) for file in files]
+    content = {
+        "audio": np.concatenate(clips),
+        "offset": np.cumsum([0, *map(len, clips)]),
+        "label": np.array([int(file.stem[0]) for file in files], np.uint8),
+        "speaker": np.array([names.index(file.stem.split("_")[1]) for file in files], np.uint8),
+        "index": np.array([int(file.stem[-1]) for file in files], np.uint8),
+        "rate": np.array(8000),
+        "speakers": np.array(names),
+    }
+    np.savez_compressed(path, **(content | more))
+    return path
+
+
+def test_a_named_speaker_is_the_test_part_and_nowhere_else(two_speakers, tmp_path):
+    path = packed(two_speakers, tmp_path / "fsdd.npz")
+    ben = load_data(f"fsdd:{two_speakers}@ben", steps=40)
+    assert data_set(f"fsdd:{two_speakers}@ben").sizes == (60, 0, 60)
+    assert ben.labels.tolist() == [digit for _ in range(6) for digit in range(10)]
+    learned = {part: load_data(f"fsdd:{two_speakers}@ben", part=part, steps=40) for part in ("train", "validation")}
+    spoken = {one.tobytes() for one in ben.spikes}
+    for part in learned.values():
+        assert not spoken & {one.tobytes() for one in part.spikes}
+    # Anna, the other speaker, is what Ben was trained on, and the other way round.
+    anna = load_data(f"fsdd:{two_speakers}@anna", steps=40)
+    heard = {one.tobytes() for part in learned.values() for one in part.spikes}
+    assert heard == {one.tobytes() for one in anna.spikes}
+    for part in ("train", "validation", "test"):
+        options = {"part": part, "steps": 40}
+        assert (
+            load_data(f"fsdd:{path}@ben", **options).digest()
+            == load_data(f"fsdd:{two_speakers}@ben", **options).digest()
+        )
+    # Without a name the parts are the published ones.
+    assert data_set(f"fsdd:{two_speakers}").sizes == data_set(f"fsdd:{path}").sizes == (20, 0, 100)
+
+
+def test_a_speaker_who_is_not_there_is_told(two_speakers, tmp_path):
+    path = packed(two_speakers, tmp_path / "fsdd.npz")
+    for place in (two_speakers, path):
+        with pytest.raises(
+            FileError, match="found 0 clips of the speaker 'cleo', 120 others; expected one of anna, ben"
+        ):
+            data_set(f"fsdd:{place}@cleo")
+    packed(two_speakers, path, speakers=np.array(["anna"]))
+    with pytest.raises(FileError, match="speaker: found 0 to 1; expected 0 to 0"):
+        data_set(f"fsdd:{path}@anna")
+    with pytest.raises(FileError, match="no such folder"):
+        data_set(f"fsdd:{tmp_path / 'nowhere'}@anna")
+
+
+def test_a_folder_may_have_the_sign_in_its_name(tmp_path):
+    place = speech_folder(tmp_path / "with@anna")
+    assert data_set(f"fsdd:{place}").sizes == (10, 0, 50)
+
+
 def test_a_tone_is_loudest_in_its_band():
     loudest = [int(cochlea(tone(hertz), frames=1, duration_us=400_000)[0].argmax()) for hertz in (150, 500, 1500, 3500)]
     assert loudest == sorted(set(loudest))

@@ -1,11 +1,13 @@
-"""``fsdd:DIR`` and ``fsdd:FILE.npz``: the Free Spoken Digit Dataset through a cochlea.
+"""``fsdd:DIR`` and ``fsdd:FILE.npz``, or ``fsdd:DIR@SPEAKER``: the Free Spoken Digit Dataset through a cochlea.
 
 *Folder*, as published (github.com/Jakobovski/free-spoken-digit-dataset, CC BY-SA 4.0), it or its ``recordings``: WAV
 files ``7_jackson_32.wav`` (digit, speaker, number), 8 kHz, 16 bits, one channel. *npz*: ``audio`` int16 (all clips in a
-row), ``offset`` (clips + 1), ``label``, ``speaker`` and ``index`` (clips), ``rate`` 8000.
+row), ``offset`` (clips + 1), ``label``, ``speaker`` and ``index`` (clips), ``rate`` 8000, and optionally ``speakers``,
+the names of the speakers 0, 1 and so on.
 
-The published test part is the numbers 0 to 4. Samples come in the order of number, digit and speaker, the same for both
-forms. Clips are not resampled: another rate is refused.
+The published test part is the numbers 0 to 4. Where a speaker is named, the test part is all that this one says, and
+training and validation have the other speakers alone. Samples come in the order of number, digit and speaker, the same
+for both forms. Clips are not resampled: another rate is refused.
 """
 
 import os
@@ -13,6 +15,7 @@ import re
 import wave
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -35,9 +38,13 @@ Clip = npt.NDArray[np.int16]
 
 
 def open_fsdd(path: str) -> DataSet:
-    """Return the digits in a folder of WAV files, or in an npz of clips."""
-    found = Path(os.path.expanduser(path))
-    return _open_npz(found) if found.suffix == ".npz" else _open_folder(path)
+    """Return the digits in a folder of WAV files, or in an npz of clips; see the module's docstring."""
+    place, at, unseen = path.rpartition("@")
+    # A path of its own may have the sign in it.
+    if not at or Path(os.path.expanduser(path)).exists():
+        place, unseen = path, ""
+    found = Path(os.path.expanduser(place))
+    return _open_npz(found, unseen) if found.suffix == ".npz" else _open_folder(place, unseen)
 
 
 def read_wav(path: Path) -> Clip:
@@ -64,23 +71,24 @@ def read_wav(path: Path) -> Clip:
     return np.frombuffer(content, "<i2").astype(np.int16)
 
 
-def _open_folder(path: str) -> DataSet:
+def _open_folder(path: str, unseen: str) -> DataSet:
     place = folder(path, "the folder of the WAV files, or an .npz")
     place = place / "recordings" if (place / "recordings").is_dir() else place
     found = [(match, file) for file in place.glob("*.wav") if (match := _NAME.fullmatch(file.name))]
     if not found:
         raise FileError(place, "holds no WAV file with a name such as 7_jackson_32.wav")
     keys = sorted((int(match[3]), int(match[1]), match[2], file) for match, file in found)
+    numbers = np.array([key[0] for key in keys])
     return _data_set(
-        np.array([key[0] for key in keys]),
+        _tested(numbers, np.array([key[2] for key in keys]), unseen, path),
         np.array([key[1] for key in keys], dtype=np.int64),
         lambda row: read_wav(keys[row][3]),
-        path,
     )
 
 
-def _open_npz(path: Path) -> DataSet:
-    content = arrays(path, dict.fromkeys(("audio", "offset", "label", "speaker", "index", "rate"), "iu"))
+def _open_npz(path: Path, unseen: str) -> DataSet:
+    whole = dict.fromkeys(("audio", "offset", "label", "speaker", "index", "rate"), "iu")
+    content = arrays(path, whole, optional={"speakers": "U"})
     labels = checked_labels(path, content["label"], CLASSES)
     audio, speaker, number = content["audio"], content["speaker"], content["index"]
     for name, array in (("speaker", speaker), ("index", number)):
@@ -93,19 +101,43 @@ def _open_npz(path: Path) -> DataSet:
     offsets = checked_offsets(path, "offset", content["offset"], samples=len(labels), events=len(audio))
     order = np.lexsort((speaker, labels, number))
     return _data_set(
-        number[order], labels[order], lambda row: audio[offsets[order[row]] : offsets[order[row] + 1]], path
+        _tested(number[order], _names(path, content)[order], unseen, path),
+        labels[order],
+        lambda row: audio[offsets[order[row]] : offsets[order[row] + 1]],
     )
 
 
-def _data_set(
-    numbers: npt.NDArray[np.integer], labels: npt.NDArray[np.int64], clip: Callable[[int], Clip], path: object
-) -> DataSet:
-    """Return the data set of clips in the order of their numbers; the first ones are the test part."""
-    test = int((numbers < TEST_NUMBERS).sum())
-    learned = len(labels) - test
-    if not test or not learned:
+def _names(path: Path, content: dict[str, npt.NDArray[Any]]) -> npt.NDArray[np.str_]:
+    """Return the speaker of each clip: a name, or the number where the file has no names."""
+    speaker = content["speaker"]
+    if "speakers" not in content:
+        return speaker.astype(np.str_)
+    names = content["speakers"]
+    expect_shape(path, "speakers", names, (None,))
+    if speaker.size and not 0 <= speaker.min() <= speaker.max() < len(names):
+        raise FileError(path, f"speaker: found {speaker.min()} to {speaker.max()}; expected 0 to {len(names) - 1}")
+    return names[speaker]
+
+
+def _tested(
+    numbers: npt.NDArray[np.integer], speakers: npt.NDArray[np.str_], unseen: str, path: object
+) -> npt.NDArray[np.bool_]:
+    """Return which clips are the test part: the first numbers, or all of the speaker who is not to be heard before."""
+    tested = speakers == unseen if unseen else numbers < TEST_NUMBERS
+    test = int(tested.sum())
+    learned = len(tested) - test
+    if test and learned:
+        return tested
+    if not unseen:
         raise FileError(path, f"found {test} clips with a number below {TEST_NUMBERS}, {learned} others; expected both")
-    order = np.r_[test : len(labels), 0:test]
+    known = ", ".join(sorted(set(speakers.tolist())))
+    raise FileError(path, f"found {test} clips of the speaker {unseen!r}, {learned} others; expected one of {known}")
+
+
+def _data_set(tested: npt.NDArray[np.bool_], labels: npt.NDArray[np.int64], clip: Callable[[int], Clip]) -> DataSet:
+    """Return the data set of clips in their order, those of the test part at the end."""
+    order = np.r_[np.flatnonzero(~tested), np.flatnonzero(tested)]
+    test = int(tested.sum())
 
     def read(rows: Rows, encoding: Encoding) -> LevelSamples:
         frames = encoding.frames("series")
@@ -124,4 +156,4 @@ def _data_set(
             encoding=encoding,
         )
 
-    return DataSet(kind="series", shape=(BANDS,), classes=CLASSES, sizes=(learned, 0, test), read=read)
+    return DataSet(kind="series", shape=(BANDS,), classes=CLASSES, sizes=(len(tested) - test, 0, test), read=read)
