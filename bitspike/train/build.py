@@ -106,3 +106,14 @@ def build_estimator(recipe: EstimatorRecipe) -> Estimator:
     if recipe.name == "tempered":
         return Tempered(temper=float(recipe.temper), noise=density)
     return IWST(alpha=recipe.alpha, noise=density)
+
+
+def build_finishing() -> Estimator:
+    """Return the estimator of the epochs that train the collapsed network.
+
+    Raises:
+        MissingDependencyError: snnTorch, whose arctangent it is, is not installed.
+    """
+    surrogate = Surrogate(function="atan", slope=EstimatorRecipe.slope, noise=Silent())
+    surrogate.check_installed()
+    return surrogate

@@ -16,7 +16,7 @@ from torch.nn import functional
 
 from bitspike.errors import UsageError
 from bitspike.train.augment import moved, random_moves
-from bitspike.train.build import build_estimator, build_network, build_prior
+from bitspike.train.build import build_estimator, build_finishing, build_network, build_prior
 from bitspike.train.data import load_samples
 from bitspike.train.dataset import LevelSamples, Samples
 from bitspike.train.encode import Stream, permutation, words
@@ -26,6 +26,7 @@ from bitspike.train.processes import Processes, Share, fingerprint
 from bitspike.train.recipe import Recipe
 from bitspike.train.rule_recipe import DistilRecipe, RuleRecipe
 from bitspike.train.rules import build_updater
+from bitspike.train.schedule import Schedule
 
 Metrics = dict[str, float | int]
 _ALONE = Processes()
@@ -51,6 +52,7 @@ class Trainer:
 
     Attributes:
         recipe: what decides everything.
+        schedule: its course from epoch to epoch.
         model: the network; its natural parameters are not yet multiplied by the sharpness.
         optimiser: Adam, or that of the recipe's rule; its state is part of a checkpoint.
         moments: names of what the optimiser keeps of each parameter.
@@ -71,9 +73,11 @@ class Trainer:
             if processes.device.type != "cpu":
                 raise UsageError(f"accelerator: found {processes.device.type!r}; expected cpu with [rule] or [distil]")
         self.recipe = recipe
+        self.schedule = Schedule(recipe)
         self.processes = processes
         self.model = build_network(recipe).to(processes.device)
         self._estimator = build_estimator(recipe.estimator)
+        self._finishing = build_finishing() if recipe.finish.epochs > 0 else self._estimator
         self.optimiser: torch.optim.Optimizer = torch.optim.Adam(
             [
                 {"params": self.model.locations()},
@@ -95,24 +99,6 @@ class Trainer:
     def updates(self) -> int:
         """Updates in one epoch."""
         return math.ceil(len(self._samples) / self.recipe.training.batch)
-
-    def sharpness(self, epoch: int) -> float:
-        """Return the factor on the natural parameters in an epoch.
-
-        It is 1 in the first epoch and the recipe's in the last. With the schedule ``sqrt`` it grows with the square
-        root of the time between: for most of the training the network is then nearly the one that it will be collapsed
-        to.
-        """
-        training = self.recipe.training
-        if training.schedule == "none":
-            return 1.0
-        done = (epoch - 1) / (training.epochs - 1) if training.epochs > 1 else 1.0
-        return 1.0 + (training.sharpness - 1.0) * (math.sqrt(done) if training.schedule == "sqrt" else done)
-
-    def decay(self, epoch: int) -> float:
-        """Return the factor on the learning rates in an epoch: a cosine from 1 to a hundredth."""
-        done = (epoch - 1) / self.recipe.training.epochs
-        return 0.01 + 0.99 * (1.0 + math.cos(math.pi * done)) / 2.0
 
     @property
     def finished(self) -> bool:
@@ -144,9 +130,9 @@ class Trainer:
         """
         epoch = self.epoch + 1
         training = self.recipe.training
-        rates = (training.rate, training.bias_rate, training.rate * self.recipe.posterior.scale_rate)
+        rates = self.schedule.rates(epoch)
         for group, rate in zip(self.optimiser.param_groups, rates, strict=True):
-            group["lr"] = rate * self.decay(epoch)
+            group["lr"] = rate
         noise = int(words(self.recipe.seed, Stream.NOISE + epoch, 0, 1)[0] >> np.uint64(1))
         generator = torch.Generator(device=self.processes.device).manual_seed(noise)
         loss, right, seen = 0.0, 0, 0
@@ -154,7 +140,7 @@ class Trainer:
             if len(labels) == 0:
                 self._follow(share)
                 continue
-            logits, batch_loss = self._update(spikes, labels, generator, self.sharpness(epoch), share)
+            logits, batch_loss = self._update(spikes, labels, generator, epoch, share)
             seen += len(labels)
             loss += batch_loss * len(labels)
             right += int((logits.argmax(1) == labels).sum())
@@ -165,19 +151,18 @@ class Trainer:
         if epoch % training.validate_every == 0 or epoch == training.epochs:
             metrics["validation_map"] = self._validated(epoch)
         self.epoch = epoch
-        yield metrics | {"rate": training.rate * self.decay(epoch), "sharpness": self.sharpness(epoch)}
+        yield metrics | {"rate": rates[0], "sharpness": self.schedule.sharpness(epoch)}
 
     def finished_model(self) -> SpikingNetwork:
         """Return the network that the recipe keeps, its epoch's sharpness folded in; the trainer is not changed.
 
         It lies in the processor's memory.
         """
-        training, epoch = self.recipe.training, self.kept_epoch
+        epoch = self.kept_epoch
         model = build_network(self.recipe)
         earlier = self.best is not None and epoch < self.epoch
         model.load_state_dict(self.best.state if self.best is not None and earlier else self.model.state_dict())
-        last = epoch in (0, training.epochs) and training.schedule != "none"
-        model.fold(training.sharpness if last else self.sharpness(epoch))
+        model.fold(self.schedule.sharpness(epoch if epoch > 0 else self.recipe.training.epochs))
         return model
 
     def _validated(self, epoch: int) -> float:
@@ -230,8 +215,9 @@ class Trainer:
         return dataclasses.replace(batch, levels=images.reshape(batch.levels.shape) * batch.full)
 
     def _update(
-        self, spikes: Tensor, labels: Tensor, generator: torch.Generator, sharpness: float, share: Share
+        self, spikes: Tensor, labels: Tensor, generator: torch.Generator, epoch: int, share: Share
     ) -> tuple[Tensor, float]:
+        sharpness, finish = self.schedule.sharpness(epoch), self.schedule.finishing(epoch)
         if self._rule is not None:
             with flushed_denormals():
                 return self._rule.update(spikes, labels, generator, sharpness)
@@ -240,9 +226,9 @@ class Trainer:
             logits, auxiliary = self.model.noisy(
                 spikes,
                 generator,
-                estimator=self._estimator,
-                sharpness=sharpness,
-                floor=estimator.floor,
+                estimator=self._finishing if finish else self._estimator,
+                sharpness=math.inf if finish else sharpness,
+                floor=self.recipe.finish.width if finish else estimator.floor,
                 auxiliary=estimator.auxiliary > 0,
                 share=share,
             )

@@ -16,6 +16,7 @@ from bitspike.samples import SpikeData
 from bitspike.train.data import KNOWN, data_set, family, load_data
 from bitspike.train.encode import SEED_LIMIT
 from bitspike.train.encoders import CHANGE, DURATION, ENCODER, FOLD, LEAST, POOL, THRESHOLD, WINDOW, Encoding
+from bitspike.train.finish_recipe import FinishRecipe
 from bitspike.train.network_recipe import NetworkRecipe
 from bitspike.train.posterior_recipe import PosteriorRecipe
 from bitspike.train.rule_recipe import DistilRecipe, RuleRecipe, check_rule
@@ -226,6 +227,7 @@ class Recipe(Checked):
         estimator: how gradients pass the spikes.
         posterior: what the weights are.
         training: the optimisation.
+        finish: its last epochs, on the collapsed network.
         rule: how weights and loss become updates.
         distil: who else than the labels teaches.
     """
@@ -241,6 +243,7 @@ class Recipe(Checked):
         default=PosteriorRecipe(), metadata={"rule": instance(PosteriorRecipe)}
     )
     training: TrainingRecipe = dataclasses.field(metadata={"rule": instance(TrainingRecipe)})
+    finish: FinishRecipe = dataclasses.field(default=FinishRecipe(), metadata={"rule": instance(FinishRecipe)})
     rule: RuleRecipe = dataclasses.field(default=RuleRecipe(), metadata={"rule": instance(RuleRecipe)})
     distil: DistilRecipe = dataclasses.field(default=DistilRecipe(), metadata={"rule": instance(DistilRecipe)})
 
@@ -249,6 +252,7 @@ class Recipe(Checked):
         spread = self.training.spread
         if self.posterior.family == "gaussian" and spread != TrainingRecipe.spread:
             raise UsageError(f"training.spread: found {spread!r} with family gaussian; expected posterior.mean instead")
+        self._check_finish()
         known, place = family(self.data.name)
         classes = known.classes
         last = len(self.network.layers) - 1
@@ -271,6 +275,15 @@ class Recipe(Checked):
             precision=self.training.precision,
             estimator_is_default=self.estimator == EstimatorRecipe(floor=self.estimator.floor),
         )
+
+    def _check_finish(self) -> None:
+        if self.finish.epochs >= self.training.epochs:
+            less = f"fewer than training.epochs, {self.training.epochs}"
+            raise UsageError(f"finish.epochs: found {self.finish.epochs}; expected {less}")
+        if self.finish.epochs == 0 and self.finish != FinishRecipe():
+            raise UsageError("finish.epochs: found 0 with other keys of [finish]; expected 1 or more")
+        if self.finish.epochs > 0 and (self.rule != RuleRecipe() or self.distil != DistilRecipe()):
+            raise UsageError(f"finish.epochs: found {self.finish.epochs}; expected 0 with [rule] or [distil]")
 
     def network_shapes(self) -> tuple[tuple[int, ...], ...]:
         """Return the shapes of the input and of each population.

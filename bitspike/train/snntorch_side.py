@@ -12,7 +12,7 @@ which is what ``RLeaky`` and ``RSynaptic`` compute: their reset within the step 
 import math
 import time
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import pairwise
 from typing import Any
 
@@ -25,6 +25,7 @@ from torch.nn import functional
 from bitspike.errors import UnsupportedError, UsageError
 from bitspike.train.bench_sides import check_snntorch
 from bitspike.train.calibration import softmax
+from bitspike.train.finish_recipe import FinishRecipe
 from bitspike.train.loop import Trainer, flushed_denormals, time_first
 from bitspike.train.network_recipe import (
     ConvRecipe,
@@ -178,13 +179,14 @@ def train_snntorch(recipe: Recipe, *, rate: float = RATE, notify: Notify | None 
         raise UsageError(f"rate: found {rate}; expected a number above 0")
     network = SnnTorchNetwork(recipe)
     optimiser = torch.optim.Adam(network.parameters(), lr=rate)
-    epochs = _Epochs(recipe)
+    # One cosine over all epochs: there are no bits that an end of the training could be for.
+    epochs = _Epochs(replace(recipe, finish=FinishRecipe()))
     start = time.perf_counter()
     for epoch in range(1, recipe.training.epochs + 1):
         if notify is not None:
             notify(f"snntorch seed {recipe.seed}", epoch - 1, recipe.training.epochs)
         for group in optimiser.param_groups:
-            group["lr"] = rate * epochs.decay(epoch)
+            group["lr"] = rate * epochs.schedule.decay(epoch)
         for spikes, labels in epochs.batches(epoch):
             with flushed_denormals():
                 loss = functional.cross_entropy(network(spikes), labels)

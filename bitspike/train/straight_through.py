@@ -7,6 +7,7 @@ surrogate of its own. Architecture, thresholds, decays, biases, read-out, epochs
 
 import dataclasses
 
+from bitspike.train.finish_recipe import FinishRecipe
 from bitspike.train.posterior_recipe import PosteriorRecipe
 from bitspike.train.recipe import EstimatorRecipe, Recipe
 from bitspike.train.rule_recipe import DistilRecipe, RuleRecipe
@@ -28,12 +29,13 @@ def straight_through(recipe: Recipe, *, width: float = WIDTH, rate: float = RATE
     """
     estimator = EstimatorRecipe(name="surrogate", noise="none", floor=width)
     training = dataclasses.replace(recipe.training, rate=rate, sharpness=1.0)
-    # Other rules of learning and other teachers are not plain.
+    # Other rules of learning, other teachers and an end of its own are not plain.
     return dataclasses.replace(
         recipe,
         posterior=PosteriorRecipe(family="latent"),
         estimator=estimator,
         training=training,
+        finish=FinishRecipe(),
         rule=RuleRecipe(),
         distil=DistilRecipe(),
     )

@@ -97,7 +97,7 @@ def test_patience_ends_and_the_kept_epoch_is_folded_with_its_own_sharpness(train
     trainer = planned(Trainer(small(**training)), accuracies)
     states = epochs(trainer)
     assert (trainer.epoch, trainer.kept_epoch) == (done, kept)
-    sharpness = 10.0 if kept == 6 else trainer.sharpness(kept)
+    sharpness = 10.0 if kept == 6 else trainer.schedule.sharpness(kept)
     assert 1.0 < sharpness <= 10.0
     folded = trainer.finished_model()
     for name, posterior in folded.posteriors().items():
@@ -166,7 +166,7 @@ def test_epochs_between_evaluations_have_no_figure():
 def test_schedules_of_the_sharpness():
     def course(**training):
         trainer = Trainer(small(epochs=5, **training))
-        return [trainer.sharpness(epoch) for epoch in range(1, 6)]
+        return [trainer.schedule.sharpness(epoch) for epoch in range(1, 6)]
 
     assert course(schedule="linear", sharpness=9.0) == [1.0, 3.0, 5.0, 7.0, 9.0]
     assert course(sharpness=9.0)[1] == 5.0

@@ -71,7 +71,7 @@ class RecurrentLayer(DenseLayer):
         """Run with given noise, by the definition; the recurrent weights add theirs."""
         weights, spread = self.recurrent_posterior.means_and_variances(sharpness)
         inputs = (mean, variance, self.rounded_bias(), noise, weights)
-        if type(self.recurrent_posterior) is Bernoulli:
+        if type(self.recurrent_posterior) is Bernoulli and spread is not None:
             # Weights of -1 and +1: their variances follow from their means.
             return noisy_recurrent_population(*inputs, neuron=self.neuron, estimator=estimator, floor=floor)
         return noisy_spread_population(*inputs, spread=spread, neuron=self.neuron, estimator=estimator, floor=floor)

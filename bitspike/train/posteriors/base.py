@@ -20,7 +20,7 @@ class Posterior(nn.Module, ABC):
     """A distribution over one matrix of weights.
 
     In training a sharpness, 1 or more, makes it narrower: it grows until the mean network is the network of the most
-    probable weights, and collapsing loses nothing.
+    probable weights, and collapsing loses nothing. An infinite one is that network itself.
 
     Attributes:
         family: its name in recipes and files.

@@ -8,8 +8,12 @@ A natural gradient is the one to the mean (arXiv 2012.08300): w takes dL/dp inst
 vanishes with p (1 - p) for weights that are nearly certain, which then hardly change their minds; a natural one does
 not, and an optimiser with steps of its own size, such as Adam, only sees how the gradients of a weight relate to each
 other.
+
+An infinite sharpness makes every weight certain: the mean is the most probable weight, there is no variance, and the
+gradient to the mean passes straight to w.
 """
 
+import math
 from typing import Any, ClassVar, cast
 
 import numpy as np
@@ -35,6 +39,23 @@ class _Mean(torch.autograd.Function):
         return gradient
 
 
+class _Certain(torch.autograd.Function):
+    """The sign of w, +1 at 0, with the gradient of the mean passed to w."""
+
+    @staticmethod
+    def forward(ctx: Any, natural: Tensor) -> Tensor:  # noqa: ARG004
+        return torch.where(natural >= 0, 1.0, -1.0).to(natural.dtype)
+
+    @staticmethod
+    def backward(ctx: Any, gradient: Tensor) -> Tensor:  # noqa: ARG004
+        return gradient
+
+
+def certain(natural: Tensor) -> Tensor:
+    """Return the most probable weights of -1 and +1; their gradient goes straight to w."""
+    return cast(Tensor, _Certain.apply(natural))  # type: ignore[no-untyped-call]
+
+
 def mean(natural: Tensor, *, natural_gradient: bool) -> Tensor:
     """Return tanh(w), the mean of a weight of -1 and +1; its gradient goes to w as it is, or times 1 - tanh(w)**2."""
     if natural_gradient:
@@ -58,8 +79,10 @@ class Bernoulli(Posterior):
         super().__init__(rows, columns)
         self.natural = natural
 
-    def means_and_variances(self, sharpness: float) -> tuple[Tensor, Tensor]:
-        """Return tanh(sharpness * w) and 1 minus its square."""
+    def means_and_variances(self, sharpness: float) -> tuple[Tensor, Tensor | None]:
+        """Return tanh(sharpness * w) and 1 minus its square, or the most probable weights and no variance."""
+        if sharpness == math.inf:
+            return certain(self.location), None
         mu = mean(sharpness * self.location, natural_gradient=self.natural)
         return mu, 1.0 - mu.square()
 
@@ -97,7 +120,9 @@ class Bernoulli01(Bernoulli):
     family: ClassVar[str] = "bernoulli01"
     low: ClassVar[int] = 0
 
-    def means_and_variances(self, sharpness: float) -> tuple[Tensor, Tensor]:
-        """Return p = sigmoid(2 * sharpness * w) and p (1 - p)."""
+    def means_and_variances(self, sharpness: float) -> tuple[Tensor, Tensor | None]:
+        """Return p = sigmoid(2 * sharpness * w) and p (1 - p), or the most probable weights and no variance."""
+        if sharpness == math.inf:
+            return 0.5 + 0.5 * certain(self.location), None
         p = 0.5 + 0.5 * mean(sharpness * self.location, natural_gradient=self.natural)
         return p, p * (1.0 - p)

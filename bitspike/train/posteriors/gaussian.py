@@ -60,9 +60,11 @@ class GaussianWeights(Posterior):
         """Return rho."""
         return {"rho": self.rho}
 
-    def means_and_variances(self, sharpness: float) -> tuple[Tensor, Tensor]:
-        """Return the integers that the means round to, and one row of variances."""
+    def means_and_variances(self, sharpness: float) -> tuple[Tensor, Tensor | None]:
+        """Return the integers that the means round to, and one row of variances, or none at infinite sharpness."""
         mean = cast(Tensor, _Rounded.apply(self.location, self.low, self.high))  # type: ignore[no-untyped-call]
+        if sharpness == math.inf:
+            return mean, None
         return mean, self.deviation(sharpness).square().expand(1, self.shape[1])
 
     def initialise(self, *, seed: int, index: int, spread: float, scale: float) -> None:
