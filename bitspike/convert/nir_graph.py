@@ -1,170 +1,85 @@
-"""The integer network as a NIR graph: every node, its parameters, and what NIR cannot say.
+"""The integer network as a NIR graph: its nodes, its edges, and what NIR cannot say.
 
-NIR describes a network in continuous time. The parameters are chosen so that the usual discretisation, forward Euler
-with the synapse first (as Norse, SpikingJelly and snnTorch do it), gives the network's own recursion in weight units
-(state / 64), but for the truncation of the decayed state to 1/64::
+Populations are described in :mod:`bitspike.convert.nir_neurons`, connections in :mod:`bitspike.convert.nir_synapses`.
+A connection's node is called ``<source>_to_<target>``, with the delay in steps appended where there is one, and with
+``_delay`` and ``_flatten`` for the nodes before it. Where `du` is 4096 the bias, in weight units, is part of the first
+connection that leads to the population within the order of a step. Nodes stand in the order in which a step computes
+them. Output ``output`` follows the read-out; of several read-outs each has an ``output_<population>``, and so have
+other populations that feed nothing.
 
-    i += dt/tau_syn * (-i + w_in * s)
-    v += dt/tau * ((v_leak - v) + r * i)        (IF, I: v += dt * r * i)
-    z  = v > v_threshold;  v = 0 where z
-
-==================  ==================  ==============================================================
-population          node                parameters, one of each per neuron, float32
-==================  ==================  ==============================================================
-du 4096, dv > 0     LIF, or LI          tau = dt * 4096 / dv, r = tau / dt, v_leak = 0
-du 4096, dv 0       IF, or I            r = 1 / dt
-0 < du < 4096,      CubaLIF, or CubaLI  tau_syn = dt * 4096 / du, w_in = tau_syn / dt, tau_mem = dt * 4096 / dv,
-dv > 0                                  r = tau_mem / dt, v_leak = bias / 64 * 4096 / dv
-spiking             LIF, IF, CubaLIF    v_threshold = vth + 1/128, v_reset = 0
-==================  ==================  ==============================================================
-
-A membrane is a multiple of 1/64, so a threshold half-way between two multiples means the same as ``v > vth``; it keeps
-meaning it where a reader rounds (32-bit floats, ``>=``). The second node of each pair, without a threshold, is
-for a population that cannot spike (vth 131071), feeds nothing and is not read as spike counts.
-
-A connection is a Linear node ``<source>_to_<target>`` that holds ``weight * 2^exponent``; one with a delay has its
-delay in steps appended to the name and a Delay node of ``delay * dt`` before it. Where `du` is 4096 the bias, in
-weight units, is the bias of the population's first connection, which is then an Affine node. The input and all
-populations are flat. Output ``output`` follows the read-out; other populations that feed nothing have one of their own.
+NIR has no delay of a step. Its readers give one step to the edge that closes a loop, so a connection that leads back to
+its own population, or to one that reaches it within a step, has that step without a Delay node; only what is longer
+stands in one. A connection that leads back and closes no loop has a Delay of its full length.
 """
 
-from collections import Counter
-from collections.abc import Iterable, Iterator
+import math
+from collections.abc import Iterable
 from itertools import pairwise
-from math import isfinite
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import numpy.typing as npt
 
 from bitspike.convert.binary_only import refuse_graded
-from bitspike.convert.dense_only import dense_connections
-from bitspike.convert.network import DECAY_ONE, STATE_SHIFT, Dense, IntegerNetwork, Population
-from bitspike.convert.single_only import refuse_several
-from bitspike.errors import UnsupportedError, UsageError
+from bitspike.convert.connections import Connection, Conv2d, Dense
+from bitspike.convert.network import DECAY_ONE, STATE_SHIFT, IntegerNetwork, Population
+from bitspike.convert.nir_form import NirForm, spatial_places
+from bitspike.convert.nir_neurons import entry_of, neurons
+from bitspike.convert.nir_refusals import outputs, reached, refuse
+from bitspike.convert.nir_synapses import synapses, weights_in_node
 
 if TYPE_CHECKING:
     import nir
 
-Vector = npt.NDArray[np.float32]
-#: Half of the lattice on which a membrane lies, in weight units.
-HALF_STEP = 1 / 128
-#: Time steps in seconds for which all parameters are ordinary 32-bit floats.
-DT_RANGE = (1e-9, 1e3)
-POSITIVE = ("tau", "tau_syn", "tau_mem", "r", "w_in", "v_threshold")
+Bias = npt.NDArray[np.float64]
 
 
-def nodes_and_edges(network: IntegerNetwork, dt: float) -> tuple[dict[str, "nir.NIRNode"], list[tuple[str, str]]]:
+def nodes_and_edges(network: IntegerNetwork, form: NirForm) -> tuple[dict[str, "nir.NIRNode"], list[tuple[str, str]]]:
     """All nodes by name, and the edges between them, of a legal network.
 
     Raises:
-        UsageError: for a `dt` outside 1e-9..1e3 seconds.
-        UnsupportedError: naming the first population or connection that NIR cannot say; graded spikes among them.
+        UnsupportedError: naming the first population or connection that NIR, or a portable file, cannot say.
     """
     import nir
 
-    if not (isfinite(dt) and DT_RANGE[0] <= dt <= DT_RANGE[1]):
-        raise UsageError(f"dt {dt}; expected {DT_RANGE[0]}..{DT_RANGE[1]} seconds")
     refuse_graded(network, "the NIR writer")
-    refuse_several(network, "the NIR writer")
-    dense = dense_connections(network, "the NIR writer")
-    refuse(network)
-    nodes: dict[str, Any] = {network.input.name: nir.Input(np.array([network.input.size]))}
-    nodes |= {p.name: _neurons(network, p, dt) for p in network.populations}
+    refuse(network, form)
+    kept = spatial_places(network)
+    shapes = {name: shape if name in kept else (math.prod(shape),) for name, shape in network.shapes().items()}
+    reachable = reached(network)
+    holder = {p.name: _holder(network, p, reachable[p.name]) for p in network.populations}
+    names = _names_of_connections(network)
+    nodes: dict[str, Any] = {entry.name: nir.Input(np.array(shapes[entry.name])) for entry in network.inputs}
     edges: list[tuple[str, str]] = []
-    biased: set[str] = set()
-    endpoints = [(c.source, c.target, c.delay) for c in network.connections]
-    for c, name in zip(dense, connection_names(nodes, endpoints), strict=True):
-        path = [c.source, name, c.target]
-        if c.delay:
-            path.insert(1, f"{name}_delay")
-            seconds = np.full(c.weights.shape[1], c.delay * dt, np.float32)
-            nodes[f"{name}_delay"] = nir.Delay(seconds)
-        target = network.population(c.target)
-        bias = None if c.target in biased else bias_of_affine(target)
-        biased.add(c.target)
-        nodes[name] = _synapses(c, bias)
-        edges += pairwise(path)
+    loops: list[tuple[str, str]] = []
     for p in network.populations:
-        if p.name == network.readout.population or not network.outgoing(p.name):
-            name = "output" if p.name == network.readout.population else f"output_{p.name}"
-            name = _unused(name, nodes)
-            nodes[name] = nir.Output(np.array([p.size]))
-            edges.append((p.name, name))
-    return nodes, edges
+        own, inner = neurons(network, p, form, shapes[p.name])
+        back: dict[str, Any] = {}
+        for c in network.incoming(p.name):
+            leads_back = c.source in reachable[p.name]
+            bias = _bias(p) if c is holder[p.name] else None
+            ends = {"source": shapes[c.source], "target": shapes[p.name]}
+            path = synapses(c, form, **ends, bias=bias, delay=c.delay - leads_back)
+            made = {names[_key(c)] + ending: node for ending, node in path}
+            (back if leads_back else nodes).update(made)
+            (loops if leads_back else edges).extend(pairwise([c.source, *made, entry_of(network, p)]))
+        nodes |= own | back
+        edges += inner
+    for p in outputs(network):
+        alone = len(network.readouts) == 1 and p.name == network.readout.population
+        name = _unused("output" if alone else f"output_{p.name}", {*nodes, *names.values()})
+        nodes[name] = nir.Output(np.array(shapes[p.name]))
+        edges.append((p.name, name))
+    return nodes, [*edges, *loops]
 
 
-def connection_names(taken: Iterable[str], endpoints: Iterable[tuple[str, str, int]]) -> list[str]:
-    """A name for each connection of (source, target, delay), in order, none of them in `taken`."""
-    used = set(taken)
-    names = []
-    for source, target, delay in endpoints:
-        name = _unused(f"{source}_to_{target}" + (f"_{delay}" if delay else ""), used)
-        used |= {name, f"{name}_delay"}
-        names.append(name)
-    return names
-
-
-def refuse(network: IntegerNetwork) -> None:
-    """UnsupportedError for the first thing that NIR cannot say exactly.
-
-    1. Reset by subtraction, in a population that can spike: NIR has a reset potential only.
-    2. A current that never decays (du 0), or a current that decays into a membrane that does not (dv 0, du below
-       4096): a time constant would be infinite.
-    3. A population without a connection into it: NIR would take it for an input.
-    4. A `start` that clears something: NIR has no such event. It is allowed where the state is zero by then anyway, as
-       in a retimed network without biases; before retiming, every start is 0.
-    """
-    busy = {network.input.name: 0}
-    for p in network.populations:
-        where = f"population {p.name}"
-        incoming = network.incoming(p.name)
-        if p.reset != "zero" and not leaks_only(network, p):
-            raise UnsupportedError(f"{where}: reset {p.reset!r}; NIR has only a reset to a fixed potential")
-        if p.du == 0:
-            raise UnsupportedError(f"{where}: du 0, a current that never decays; NIR has no infinite time constant")
-        if p.dv == 0 and p.du < DECAY_ONE:
-            raise UnsupportedError(
-                f"{where}: dv 0 with du {p.du}, a membrane that never decays behind a current that does; "
-                "NIR has no infinite time constant"
-            )
-        if not incoming:
-            raise UnsupportedError(f"{where}: no connection leads to it; NIR takes such a node for an input")
-        busy[p.name] = 0 if np.any(p.bias_mantissa) else min(busy[c.source] + c.delay for c in incoming)
-        if p.start > busy[p.name]:
-            raise UnsupportedError(
-                f"{where}: its state is cleared at step {p.start} and may be other than zero from step {busy[p.name]} "
-                "on (a bias, or an early spike); NIR has no such event: export the network before it is retimed"
-            )
-
-
-def leaks_only(network: IntegerNetwork, p: Population) -> bool:
-    """True for a population that needs no threshold: it cannot spike, feeds nothing, and its spikes are not read."""
-    counted = network.readout.population == p.name and network.readout.kind == "spike_count"
-    return not (p.spiking or counted or network.outgoing(p.name))
-
-
-def bias_of_affine(p: Population) -> Vector | None:
-    """The bias in weight units that stands before `p`; None where it is zero or part of the population's own node."""
-    if p.du < DECAY_ONE or not np.any(p.bias_mantissa):
-        return None
-    return (p.bias / (1 << STATE_SHIFT)).astype(np.float32)
-
-
-def find_faults(nodes: dict[str, Any]) -> Iterator[str]:
-    """What NIR's own checks leave out: numbers that are not finite or not positive, lengths, dtypes."""
-    for name, node in nodes.items():
-        arrays = {key: value for key, value in fields_of(node).items() if isinstance(value, np.ndarray)}
-        for key, value in arrays.items():
-            if value.dtype != np.float32 and key != "shape":
-                yield f"node {name}: {key} is {value.dtype}; expected float32"
-            if not bool(np.all(np.isfinite(value))):
-                yield f"node {name}: {key} is not finite"
-            if key in POSITIVE and not bool(np.all(value > np.float32(0))):
-                yield f"node {name}: {key} is not positive"
-        rows = Counter(value.shape[0] for value in arrays.values())
-        if len(rows) != 1:
-            yield f"node {name}: fields of different lengths {sorted(rows)}"
+def numbers_in_nodes(network: IntegerNetwork, form: NirForm) -> int:
+    """At least so many numbers the nodes of :func:`nodes_and_edges` hold, without making any."""
+    kept, reachable = spatial_places(network), reached(network)
+    holder = {p.name: _holder(network, p, reachable[p.name]) for p in network.populations}
+    return sum(p.size for p in network.populations) + sum(
+        weights_in_node(c, form, flat=c.target not in kept, biased=c is holder[c.target]) for c in network.connections
+    )
 
 
 def fields_of(node: Any) -> dict[str, Any]:
@@ -174,39 +89,42 @@ def fields_of(node: Any) -> dict[str, Any]:
     """
     import nir
 
-    fields = {key: value for key, value in vars(node).items() if key not in ("input_type", "output_type")}
-    if isinstance(node, nir.Input | nir.Output):
-        fields["shape"] = np.asarray(next(iter((node.input_type or {}).values()), None))
+    fields = {key: v for key, v in vars(node).items() if key not in ("input_type", "output_type", "metadata")}
+    if isinstance(node, nir.Input | nir.Output | nir.Flatten):
+        key = "input_type" if isinstance(node, nir.Flatten) else "shape"
+        fields[key] = np.asarray(next(iter((node.input_type or {}).values()), None))
     return fields | {"type": type(node).__name__}
 
 
+def _key(c: Connection) -> tuple[str, str, int]:
+    return c.source, c.target, c.delay
+
+
+def _names_of_connections(network: IntegerNetwork) -> dict[tuple[str, str, int], str]:
+    """A name for each connection, in order, which no other node has, with any ending."""
+    used = set(network.shapes())
+    used |= {f"{p.name}{ending}" for p in network.populations for ending in ("_membrane", "_reset")}
+    names = {}
+    for c in network.connections:
+        name = _unused(f"{c.source}_to_{c.target}" + (f"_{c.delay}" if c.delay else ""), used)
+        used |= {name + ending for ending in ("", "_delay", "_flatten")}
+        names[_key(c)] = name
+    return names
+
+
 def _unused(name: str, taken: Iterable[str]) -> str:
-    while name in taken or f"{name}_delay" in taken:
+    while any(name + ending in taken for ending in ("", "_delay", "_flatten")):
         name += "_"
     return name
 
 
-def _synapses(connection: Dense, bias: Vector | None) -> "nir.Affine | nir.Linear":
-    import nir
+def _holder(network: IntegerNetwork, p: Population, reachable: frozenset[str]) -> Connection | None:
+    """The connection that carries the bias of `p`; None where the bias is zero or part of the population's own node."""
+    if p.du < DECAY_ONE or not np.any(p.bias_mantissa):
+        return None
+    ahead = [c for c in network.incoming(p.name) if c.source not in reachable]
+    return next((c for c in ahead if isinstance(c, Dense | Conv2d)), ahead[0] if ahead else None)
 
-    weight = connection.effective().astype(np.float32)
-    return nir.Linear(weight) if bias is None else nir.Affine(weight, bias)
 
-
-def _neurons(network: IntegerNetwork, p: Population, dt: float) -> "nir.NIRNode":
-    import nir
-
-    def each(value: float) -> Vector:
-        return np.full(p.size, value, np.float32)
-
-    fire = {} if leaks_only(network, p) else {"v_threshold": each(p.vth + HALF_STEP), "v_reset": each(0)}
-    if p.du == DECAY_ONE and p.dv == 0:
-        return nir.IF(r=each(1 / dt), **fire) if fire else nir.I(r=each(1 / dt))
-    steps = DECAY_ONE / p.dv
-    if p.du == DECAY_ONE:
-        leak = {"tau": each(dt * steps), "r": each(steps), "v_leak": each(0)}
-        return nir.LIF(**leak, **fire) if fire else nir.LI(**leak)
-    rest = (p.bias / (1 << STATE_SHIFT) * steps).astype(np.float32)
-    synapse = {"tau_syn": each(dt * DECAY_ONE / p.du), "w_in": each(DECAY_ONE / p.du)}
-    leak = {"tau_mem": each(dt * steps), "r": each(steps), "v_leak": rest}
-    return nir.CubaLIF(**synapse, **leak, **fire) if fire else nir.CubaLI(**synapse, **leak)
+def _bias(p: Population) -> Bias:
+    return p.bias / (1 << STATE_SHIFT)

@@ -1,6 +1,5 @@
 """NIR files: the integers come back, a plain reader sees the same spikes, and nothing is said that is not meant."""
 
-import json
 from dataclasses import replace
 from pathlib import Path
 
@@ -8,10 +7,13 @@ import h5py
 import nir
 import numpy as np
 import pytest
+from nir_support import euler
 
 from bitspike.convert import nir_file
 from bitspike.convert.network import VTH_MAX, Dense, Input, IntegerNetwork, Population, Readout
-from bitspike.convert.nir_graph import fields_of, find_faults
+from bitspike.convert.nir_checks import find_faults, metadata_faults
+from bitspike.convert.nir_form import NirForm
+from bitspike.convert.nir_graph import fields_of
 from bitspike.convert.retime import retime
 from bitspike.convert.rules import check
 from bitspike.convert.weights import IntegerWeights, weights_of
@@ -78,54 +80,6 @@ def tiny(**changes):
         ),
         readouts=(Readout(population="out", kind="membrane_last"),),
     )
-
-
-def euler(graph, spikes, number=np.float64):
-    """The usual reading of a NIR graph: what every node puts out, (samples, steps, neurons)."""
-    dt = number(graph.metadata["dt"])
-    sources = {name: [a for a, b in graph.edges if b == name] for name in graph.nodes}
-    order = []
-
-    def visit(name):
-        if name not in order:
-            for source in sources[name]:
-                visit(source)
-            order.append(name)
-
-    for name in graph.nodes:
-        visit(name)
-    state, out = {name: {} for name in order}, {name: [] for name in order}
-    for t in range(spikes.shape[1]):
-        for name in order:
-            node = graph.nodes[name]
-            given = spikes[:, t].astype(number)
-            if sources[name]:
-                given = sum(out[source][t] for source in sources[name])
-            if isinstance(node, nir.Delay):
-                back = t - round(float(node.delay[0]) / float(dt))
-                given = out[sources[name][0]][back] if back >= 0 else np.zeros_like(given)
-            out[name].append(respond(node, given, state[name], dt))
-    return {name: np.stack(values, axis=1) for name, values in out.items()}
-
-
-def respond(node, given, state, dt):
-    """What one node makes of its input in one step of forward Euler, synapse first."""
-    p = {key: value.astype(type(dt)) for key, value in vars(node).items() if isinstance(value, np.ndarray)}
-    if isinstance(node, nir.Linear | nir.Affine):
-        return given @ p["weight"].T + p.get("bias", type(dt)(0))
-    if isinstance(node, nir.Input | nir.Output | nir.Delay):
-        return given
-    i, v = state.get("i, v", (np.zeros_like(given),) * 2)
-    i = i + dt / p["tau_syn"] * (-i + p["w_in"] * given) if "tau_syn" in p else given
-    leak = isinstance(node, nir.LI | nir.LIF | nir.CubaLI | nir.CubaLIF)
-    tau = p.get("tau", p.get("tau_mem"))
-    v = v + dt / tau * ((p["v_leak"] - v) + p["r"] * i) if leak else v + dt * p["r"] * i
-    if "v_threshold" not in p:
-        state["i, v"] = i, v
-        return v
-    z = v > p["v_threshold"]
-    state["i, v"] = i, np.where(z, p["v_reset"], v)
-    return z.astype(type(dt))
 
 
 def message(network, path, **options):
@@ -342,14 +296,20 @@ def test_a_population_that_feeds_nothing_has_an_output_of_its_own(tmp_path):
 
 LAYOUT = """\
 node/edges object (8, 2)
+node/metadata/arrays/0.words uint64 (2, 1)
+node/metadata/arrays/1.words uint64 (1, 1)
+node/metadata/arrays/2.values int16 (1, 3)
+node/metadata/arrays/hidden.bias int32 (2,)
+node/metadata/arrays/out.bias int32 (1,)
 node/metadata/digest object ()
 node/metadata/discretisation object ()
 node/metadata/dt float64 ()
+node/metadata/form object ()
 node/metadata/format object ()
 node/metadata/format_version object ()
 node/metadata/network object ()
 node/metadata/reset object ()
-node/metadata/sha256 object ()
+node/metadata/semantics object ()
 node/nodes/hidden/r float32 (2,)
 node/nodes/hidden/tau float32 (2,)
 node/nodes/hidden/type object ()
@@ -391,7 +351,7 @@ def test_layout(written):
         texts = {key: file[f"node/metadata/{key}"][()] for key in ("format", "format_version", "reset")}
         assert file["node/metadata/discretisation"][()] == b"euler, synapse first"
     assert "\n".join(sorted(lines)) == LAYOUT
-    assert texts == {"format": b"bitspike.nir", "format_version": b"1", "reset": b"zero"}
+    assert texts == {"format": b"bitspike.nir", "format_version": b"2", "reset": b"zero"}
 
 
 def test_writing_twice_gives_the_same_bytes(written, tmp_path):
@@ -403,7 +363,8 @@ def test_refusals_by_name(tmp_path):
     path = tmp_path / "new" / "a.nir"
     path.parent.mkdir()
     assert message(tiny(reset="subtract"), path) == (
-        "population hidden: reset 'subtract'; NIR has only a reset to a fixed potential"
+        "population hidden: reset 'subtract'; NIR has only a reset to a fixed potential (it can be encoded as a "
+        "threshold with a feedback, which few readers know: soft_reset, --encode-soft-reset)"
     )
     assert message(tiny(du=0), path) == (
         "population hidden: du 0, a current that never decays; NIR has no infinite time constant"
@@ -423,7 +384,7 @@ def test_refusals_by_name(tmp_path):
         assert message(tiny(), path, dt=dt) == f"dt {dt}; expected 1e-09..1000.0 seconds"
     assert "vth -1" in message(tiny(vth=-1), path)
     with pytest.raises(UsageError):
-        nir_file.build(tiny(), dt=0)
+        nir_file.build(tiny(), NirForm(dt=0))
     with pytest.raises(UnsupportedError):
         nir_file.build(tiny(du=0))
     with pytest.raises(NetworkError):
@@ -448,24 +409,43 @@ def test_what_the_validator_finds():
         "node y: weight is float64; expected float32",
         "node y: fields of different lengths [2, 3]",
     ]
+    window = {"stride": np.array([1, 1]), "padding": np.array([0, 0]), "dilation": np.array([1, 1]), "groups": 1}
+    conv = nir.Conv2d(input_shape=np.array([4, 4]), weight=np.ones((2, 1, 3, 3), f), bias=np.zeros(3, f), **window)
+    conv.stride, conv.padding = np.array([1, 0]), np.array([0.5, 0])
+    mixed = nir.IF(r=np.ones(2, f), v_threshold=np.ones(2, f), v_reset=np.zeros(2, f))
+    mixed.v_reset = np.zeros(1, f)
+    assert list(find_faults({"c": conv, "n": mixed, "s": nir.Scale(np.array(2, f))})) == [
+        "node c: stride is [1, 0]; expected integers of 1 or more",
+        "node c: padding is [0.5, 0.0]; expected integers of 0 or more",
+        "node c: fields of different lengths [2, 3]",
+        "node n: fields of different lengths [1, 2]",
+        "node n: parameters of shapes [(1,), (2,)]; expected one, and one number a neuron",
+        "node s: parameters of shapes [()]; expected one, and one number a neuron",
+    ]
+    assert list(metadata_faults({"dt": 0.0})) == [
+        "metadata dt 0.0; expected 1e-09..1000.0 seconds",
+        "metadata reset None; expected zero or subtract",
+        "metadata discretisation is missing",
+    ]
 
 
 NODES = "node/nodes"
+TELLS = "is not what the network's description tells of"
 
 
 @pytest.mark.parametrize(
     ("name", "value", "expected"),
     [
-        ("hidden/v_threshold", np.full(2, 9, "f4"), "node hidden is not what was written"),
+        ("hidden/v_threshold", np.full(2, 9, "f4"), f"node hidden: v_threshold {TELLS}"),
         ("hidden/v_threshold", None, "is not a readable NIR file ("),
         ("hidden/tau", np.full(3, 9, "f4"), "is not a readable NIR file (All parameters must have the same shape)"),
         ("hidden/type", "IF", "is not a readable NIR file ("),
         ("hidden/type", "Poet", "is not a readable NIR file ("),
-        ("hidden_to_out/weight", np.array([[-1, -1]], "f4"), "node hidden_to_out is not what was written"),
-        ("hidden_to_out/weight", np.array([[1, -1]], "f8"), "node hidden_to_out is not what was written"),
-        ("input_to_hidden/bias", np.zeros(2, "f4"), "node input_to_hidden is not what was written"),
-        ("out/v_leak", np.zeros(1, "f4"), "node out is not what was written"),
-        ("input/shape", np.array([4]), "node input is not what was written"),
+        ("hidden_to_out/weight", np.array([[-1, -1]], "f4"), f"node hidden_to_out: weight {TELLS}"),
+        ("hidden_to_out/weight", np.array([[1, -1]], "f8"), f"node hidden_to_out: weight {TELLS}"),
+        ("input_to_hidden/bias", np.zeros(2, "f4"), f"node input_to_hidden: bias {TELLS}"),
+        ("out/v_leak", np.zeros(1, "f4"), f"node out: v_leak {TELLS}"),
+        ("input/shape", np.array([4]), f"node input: shape {TELLS}"),
     ],
 )
 def test_a_changed_node_is_named(written, name, value, expected):
@@ -473,14 +453,13 @@ def test_a_changed_node_is_named(written, name, value, expected):
     assert told(written).startswith(expected)
 
 
-def forge(path, nodes=None, edges=None, **metadata):
-    """Change the graph of a file and bring the digests of its nodes up to date, as a careful forger would."""
+def forge(path, nodes=None, edges=None, arrays=None, **metadata):
+    """Change the graph of a file, as a careful forger would."""
     graph = nir.read(path)
     graph.nodes.update(nodes or {})
     if edges is not None:
         graph.edges = edges(list(graph.edges))
-    hashes = {name: nir_file._digest(node) for name, node in graph.nodes.items()}
-    graph.metadata["sha256"] = json.dumps(hashes, sort_keys=True, separators=(",", ":"))
+    graph.metadata["arrays"].update(arrays or {})
     graph.metadata["dt"] = float(graph.metadata["dt"])
     graph.metadata.update(metadata)
     nir.write(path, graph)
@@ -491,17 +470,17 @@ def test_a_forged_file_is_noticed(written):
     original = written.read_bytes()
     lif = {"tau": np.full(2, 4e-4, f), "r": np.full(2, 4, f), "v_leak": np.zeros(2, f), "v_reset": np.zeros(2, f)}
     text = nir.read(written).metadata["network"]
-    lie = "is not what belongs to the network in this file"
+    lie, tells = "is not what belongs to the network in this file", TELLS
     for change, expected in [
-        ({"nodes": {"hidden": nir.LIF(v_threshold=np.full(2, 2, f), **lif)}},
-         "node hidden: v_threshold is not what the network's description tells of"),
-        ({"nodes": {"out": nir.LI(tau=np.ones(1, f), r=np.ones(1, f), v_leak=np.ones(1, f))}},
-         "node out: r is not what the network's description tells of"),
-        ({"nodes": {"hidden_to_out": nir.Linear(np.array([[1, 0.5]], f))}},
-         "node hidden_to_out: weight is not the integers that the network's description tells of"),
-        ({"nodes": {"hidden_to_out": nir.Linear(np.array([[1, 3]], f))}},
-         "weights other than -1 and 1; expected one bit a weight"),
-        ({"nodes": {"hidden_to_out": nir.Linear(np.array([[1, 1]], f))}}, f"metadata digest {lie}"),
+        ({"nodes": {"hidden": nir.LIF(v_threshold=np.full(2, 2, f), **lif)}}, f"node hidden: v_threshold {tells}"),
+        ({"nodes": {"out": nir.LI(tau=np.ones(1, f), r=np.ones(1, f), v_leak=np.ones(1, f))}}, f"node out: r {tells}"),
+        ({"nodes": {"hidden_to_out": nir.Linear(np.array([[1, 0.5]], f))}}, f"node hidden_to_out: weight {tells}"),
+        ({"nodes": {"hidden_to_out": nir.Linear(np.zeros((0, 2), f))}}, f"node hidden_to_out: weight {tells}"),
+        ({"arrays": {"1.words": np.array([[3]], np.uint64)}}, f"node hidden_to_out: weight {tells}"),
+        ({"arrays": {"1.words": np.array([[9]], np.uint64)}}, "words hold bits beyond column 2; expected zeros there"),
+        ({"arrays": {"1.words": np.array([[1]], np.int64)}}, "entry '1.words' is int64; expected uint64"),
+        ({"arrays": {"more": np.array([[1]], np.int64)}}, "unexpected entry 'more'"),
+        ({"arrays": {"hidden.bias": np.array([5, 7], np.int32)}}, f"node input_to_hidden: bias {tells}"),
         ({"nodes": {"extra": nir.Linear(np.array([[1, 1]], f))}}, "node extra does not belong to the network"),
         ({"edges": lambda e: e[:-1]}, "edge out -> output is missing"),
         ({"edges": lambda e: [*e, ("input", "hidden_to_out")]},
@@ -509,33 +488,32 @@ def test_a_forged_file_is_noticed(written):
         ({"edges": lambda e: e[::-1]}, "the edges are not in the order in which they were written"),
         ({"dt": 1e-3}, "node hidden: tau is not what the network's description tells of"),
         ({"dt": -1.0}, "dt -1.0; expected 1e-09..1000.0 seconds"),
+        ({"form": "portable"}, "population out: a bias beside a current that decays (du 2048); "),
+        ({"form": "vague"}, "metadata form 'vague'; expected exact or portable"),
         ({"reset": "subtract"}, f"metadata reset {lie}"),
         ({"comment": "hello"}, f"metadata comment {lie}"),
-        ({"format_version": "2"}, "version '2'; this bitspike reads '1'"),
+        ({"digest": "0" * 64}, f"metadata digest {lie}"),
+        ({"format_version": "1"}, "version '1'; this bitspike reads '2'"),
         ({"network": text.replace('"steps":4', '"steps":5')}, f"metadata digest {lie}"),
         ({"network": text.replace('"vth":1,', '"vth":3,').replace('"vth":1}', '"vth":3}')},
-         "node hidden: v_threshold is not what the network's description tells of"),
-        ({"network": text.replace('"exponent":2', '"exponent":1')},
-         "weights other than -1 and 1; expected one bit a weight"),
+         f"node hidden: v_threshold {tells}"),
+        ({"network": text.replace('"exponent":2', '"exponent":1')}, f"node input_to_hidden: weight {tells}"),
         ({"network": text.replace('"exponent":2', '"exponent":99999999999')},
-         "node input_to_hidden: exponent 99999999999; expected 0..7"),
-        ({"network": text.replace('"du":2048,', "")}, "the network's description lacks 'du'"),
-        ({"network": "[]"}, "is not a readable NIR file (list indices must be integers or slices, not str)"),
-        ({"network": text[:-4]}, "is not a readable NIR file (Unterminated string"),
+         "connection input -> hidden: exponent 99999999999; expected 0..7"),
+        ({"network": text.replace('"du":2048,', "")}, "population: keys "),
+        ({"network": "[]"}, "network: keys list; expected "),
+        ({"network": text[:-4]}, "the network's description is not JSON"),
     ]:  # fmt: skip
         written.write_bytes(original)
         forge(written, **change)
         assert told(written).startswith(expected), change
 
 
-@pytest.mark.parametrize("key", ["dt", "network", "sha256", "digest", "reset"])
+@pytest.mark.parametrize("key", ["dt", "network", "arrays", "form", "digest", "reset", "semantics"])
 def test_missing_metadata(written, key):
     replaced(written, f"node/metadata/{key}", None)
-    expected = {
-        "digest": "metadata digest is not what belongs to the network in this file",
-        "reset": "metadata reset is not what belongs to the network in this file",
-    }
-    assert told(written) == expected.get(key, f"metadata {key} is missing")
+    lie = f"metadata {key} is not what belongs to the network in this file"
+    assert told(written) == (lie if key in ("digest", "semantics") else f"metadata {key} is missing")
 
 
 def test_files_from_elsewhere(tmp_path):
