@@ -56,17 +56,30 @@ def export(
         str | None, typer.Option("--format", help="safetensors, nir, onnx or netx; default: by the ending of --out.")
     ] = None,
     step: Annotated[bool, typer.Option("--step", help="ONNX only: the graph of one step, states in and out.")] = False,
+    portable: Annotated[
+        bool, typer.Option("--portable", help="NIR only: nodes that Norse, SpikingJelly and snnTorch share.")
+    ] = False,
+    soft_reset: Annotated[
+        bool,
+        typer.Option("--encode-soft-reset", help="NIR only: a reset by subtraction as a threshold with a feedback."),
+    ] = False,
     as_json: Json = False,
 ) -> None:
     """Write a network in a format that others run; read it back and compare before the file appears."""
     from bitspike.convert.formats import export as export_network
     from bitspike.convert.formats import format_of, load
 
-    options: dict[str, Any] = {}
-    if step:
-        if format_of(out, format_).name != "onnx":
-            raise UsageError("--step: only format onnx has a graph of one step")
-        options["form"] = "step"
+    name = format_of(out, format_).name
+    options: dict[str, Any] = {"form": "step"} if step else {}
+    options |= {"portable": True} if portable else {}
+    options |= {"encode_soft_reset": True} if soft_reset else {}
+    for label, given, wanted in (
+        ("--step", step, "onnx"),
+        ("--portable", portable, "nir"),
+        ("--encode-soft-reset", soft_reset, "nir"),
+    ):
+        if given and name != wanted:
+            raise UsageError(f"{label}: only format {wanted} has it; --out is {name}")
     network = load(net)
     form = export_network(network, out, format_, **options)
     size = out.stat().st_size

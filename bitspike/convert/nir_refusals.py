@@ -137,4 +137,5 @@ def _not_shared(network: IntegerNetwork) -> Iterator[str]:
     for entry in network.inputs[1:]:
         yield f"input {entry.name}: a second input; Norse and SpikingJelly take one only"
     for p in outputs(network)[1:]:
-        yield f"population {p.name}: a second output, for it is read too or feeds nothing; Norse and SpikingJelly take one"
+        why = "a second output, for it is read too or feeds nothing"
+        yield f"population {p.name}: {why}; Norse and SpikingJelly take one only"
