@@ -89,7 +89,8 @@ def test_files_that_are_not_what_they_should_be(capsys, tmp_path, net):
     foreign = _file(tmp_path / "foreign.onnx", _foreign_onnx())
     assert "foreign.onnx" in refused(capsys, "import", foreign, "--out", out)
     damaged = tmp_path / "damaged.net"
-    assert "--step: only format onnx has it; --out is netx" in refused(capsys, "export", net, "--out", damaged, "--step")
+    told = refused(capsys, "export", net, "--out", damaged, "--step")
+    assert "--step: only format onnx has it; --out is netx" in told
     for option in ("--portable", "--encode-soft-reset"):
         assert f"{option}: only format nir has it; --out is onnx" in refused(
             capsys, "export", net, "--out", tmp_path / "a.onnx", option
