@@ -78,7 +78,7 @@ def export(
         network: a legal network.
         path: where to; its ending says the format unless `format_name` does.
         format_name: a name of :data:`FORMATS`.
-        options: of the writer: ``form="step"`` for ONNX; ``dt`` in seconds, ``portable``, ``encode_soft_reset`` for NIR.
+        options: the writer's: ``form="step"`` for ONNX; ``dt`` in seconds, ``portable``, ``encode_soft_reset`` for NIR.
 
     Raises:
         UnsupportedError: where the format cannot say something that the network has.
