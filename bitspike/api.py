@@ -7,22 +7,26 @@ import os
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, overload
 
 import numpy as np
+import numpy.typing as npt
 
 from bitspike.convert.collapse import Committee, TrainedModel, collapse
 from bitspike.convert.floating.network import FloatNetwork
+from bitspike.convert.floating.nir_import import from_nir
 from bitspike.convert.formats import export, import_file, load
 from bitspike.convert.lavadl.input_neurons import InputNeurons, read_input_neurons
 from bitspike.convert.network import IntegerNetwork
 from bitspike.convert.ranges import check_range
 from bitspike.convert.rules import check
 from bitspike.errors import DivergenceError, UsageError
-from bitspike.samples import SpikeData
+from bitspike.samples import SignalData, SpikeData
+from bitspike.signals import load_signals
 from bitspike.sim import energy as _energy
 from bitspike.sim import verify as _verify
 from bitspike.sim.floating import simulate_float
+from bitspike.sim.floating_record import FloatRecord
 from bitspike.sim.quantise import quantise
 from bitspike.sim.record import Record
 from bitspike.sim.run import simulate as _simulate
@@ -39,10 +43,12 @@ __all__ = [
     "encode",
     "energy",
     "export",
+    "from_nir",
     "from_snntorch",
     "import_file",
     "load",
     "load_data",
+    "load_signals",
     "lower",
     "quantise",
     "simulate",
@@ -137,8 +143,26 @@ def from_snntorch(model: "nn.Module", sample: "Tensor | Sequence[int]", *, name:
     return replace(traced.network, notes=(*traced.network.notes, note))
 
 
-def simulate(network: IntegerNetwork, *, data: SpikeData | str, engine: str = "reference", **options: Any) -> Record:
-    """Run `network` on `data` with one engine; see :func:`bitspike.sim.run.simulate`."""
+@overload
+def simulate(
+    network: IntegerNetwork, *, data: SpikeData | str, engine: str = "reference", **options: Any
+) -> Record: ...
+@overload
+def simulate(
+    network: FloatNetwork, *, data: SpikeData | SignalData | npt.ArrayLike, engine: str = "float", **options: Any
+) -> FloatRecord: ...
+def simulate(
+    network: IntegerNetwork | FloatNetwork, *, data: Any, engine: str = "reference", **options: Any
+) -> Record | FloatRecord:
+    """Run `network` on `data` with one engine.
+
+    An integer network runs as :func:`bitspike.sim.run.simulate` says; a float network on the float engine, with the
+    options of :func:`bitspike.sim.floating.simulate_float`.
+    """
+    if isinstance(network, FloatNetwork):
+        if isinstance(data, str):
+            raise UsageError(f"data {data!r}: a float network does not know its window; expected load_signals(..)")
+        return simulate_float(network, data, **options)
     return _simulate(network, _data(data, network), engine_name=engine, **options)
 
 

@@ -2,7 +2,7 @@
 
 import hashlib
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import numpy.typing as npt
@@ -73,3 +73,52 @@ class SpikeData:
         state.update(np.packbits(self.spikes).tobytes())
         state.update(self.labels.tobytes())
         return state.hexdigest()
+
+
+@dataclass(frozen=True, eq=False, kw_only=True, slots=True)
+class SignalData:
+    """Samples that are no plain spikes: counts of events, or real numbers. For engines that take them.
+
+    Attributes:
+        name: the data set and part.
+        values: finite numbers, shape (samples, steps, numbers), read-only.
+        labels: class of each sample, shape (samples,), int64, read-only.
+        shape: of the numbers of a step before they were flattened in C order; flat by default.
+    """
+
+    name: str
+    values: npt.NDArray[np.generic]
+    labels: npt.NDArray[np.int64]
+    shape: tuple[int, ...] = ()
+
+    def __post_init__(self) -> None:
+        values, labels = np.ascontiguousarray(self.values), np.ascontiguousarray(self.labels, dtype=np.int64)
+        if values.ndim != 3 or labels.shape != values.shape[:1] or values.dtype.kind not in "biuf":
+            raise UsageError(
+                f"data {self.name}: values of shape {values.shape}, {values.dtype}, and labels of shape "
+                f"{labels.shape}; expected numbers (samples, steps, numbers) and (samples,)"
+            )
+        if values.dtype.kind == "f" and not np.isfinite(values).all():
+            raise UsageError(f"data {self.name}: values are not finite everywhere; expected finite numbers")
+        shape = tuple(map(int, self.shape)) or values.shape[2:]
+        if math.prod(shape) != values.shape[2] or min(shape) < 0:
+            raise UsageError(f"data {self.name}: shape {shape}; expected that of {values.shape[2]} numbers")
+        for array in (values, labels):
+            array.flags.writeable = False
+        object.__setattr__(self, "shape", shape)
+        object.__setattr__(self, "values", values)
+        object.__setattr__(self, "labels", labels)
+
+    def __len__(self) -> int:
+        return len(self.labels)
+
+    @property
+    def steps(self) -> int:
+        """Algorithmic time steps of a sample."""
+        return self.values.shape[1]
+
+    def first(self, samples: int) -> "SignalData":
+        """The first `samples` samples; all of them where there are fewer."""
+        if samples < 1:
+            raise UsageError(f"samples: {samples}; expected 1 or more")
+        return replace(self, values=self.values[:samples], labels=self.labels[:samples])

@@ -8,6 +8,19 @@ import numpy as np
 import typer
 
 from bitspike.cli.console import Json, Network, progress, show
+from bitspike.cli.floating import (
+    Counts,
+    Dt,
+    FloatRun,
+    Late,
+    LateOption,
+    ResetOption,
+    Single,
+    Steps,
+    Trace,
+    is_float_file,
+    simulate_nir,
+)
 from bitspike.convert.network import IntegerNetwork
 from bitspike.errors import RangeError, UsageError
 from bitspike.samples import SpikeData
@@ -50,12 +63,26 @@ Samples = Annotated[int | None, typer.Option("--samples", help="Only the first s
 def simulate(
     net: Network,
     data: Data,
-    engine: Annotated[str, typer.Option("--engine", help="Which engine runs.")] = "reference",
+    engine: Annotated[
+        str | None,
+        typer.Option(
+            "--engine",
+            help="Which engine runs: reference (default), another of `bitspike doctor`, or float: a NIR file in real "
+            "numbers (default for one of another tool).",
+        ),
+    ] = None,
     part: Part = "test",
     seed: Seed = 0,
     samples: Samples = None,
     encoder: Encoder = None,
     input_layer: InputLayer = None,
+    dt: Dt = None,
+    reset: ResetOption = None,
+    steps: Steps = None,
+    counts: Counts = False,
+    late: LateOption = Late.DROP,
+    single: Single = False,
+    trace: Trace = None,
     ranges: Annotated[
         Ranges,
         typer.Option(
@@ -67,13 +94,46 @@ def simulate(
     as_json: Json = False,
 ) -> None:
     """Run a network, or a committee in a folder, on data; print accuracy and counts, write the record."""
+    run = FloatRun(
+        data=data,
+        part=part,
+        seed=seed,
+        samples=samples,
+        encoder=encoder,
+        dt=dt,
+        reset=None if reset is None else reset.value,
+        steps=steps,
+        counts=counts,
+        late=late.value,
+        single=single,
+        traces=tuple(trace or ()),
+        out=out,
+    )
+    if engine == "float" or (engine is None and is_float_file(net)):
+        simulate_nir(Path(net), run, as_json=as_json)
+        return
+    run.refuse_for_integers()
+    _simulate(run, _members(Path(net)), engine or "reference", input_layer, ranges, as_json=as_json)
+
+
+def _simulate(
+    run: FloatRun,
+    members: list[IntegerNetwork],
+    engine: str,
+    layer: Path | None,
+    ranges: Ranges,
+    *,
+    as_json: bool,
+) -> None:
     from bitspike.sim.counts import count
     from bitspike.sim.run import simulate as run_network
 
-    members = _members(Path(net))
+    out = run.out
     if out is not None and (len(members) > 1 or out.suffix != ".npz"):
         raise UsageError(f"--out {out}: expected a name ending in .npz, and one network")
-    spikes = _samples(data, members[0], part=part, seed=seed, first=samples, encoder=encoder, layer=input_layer)
+    spikes = _samples(
+        run.data, members[0], part=run.part, seed=run.seed, first=run.samples, encoder=run.encoder, layer=layer
+    )
     scores: Any = 0
     with progress("simulate") as notify:
         for number, member in enumerate(members):

@@ -17,12 +17,12 @@ from threadpoolctl import threadpool_limits
 from bitspike.convert.floating.network import Edge, FloatNetwork, entering
 from bitspike.convert.floating.nodes import FloatInput, Neurons
 from bitspike.errors import EngineError, UsageError
-from bitspike.samples import SpikeData
+from bitspike.samples import SignalData, SpikeData
 from bitspike.sim.floating_nodes import Floats, FloatType, Line, Operator, PopulationState, operator, working_bytes
 from bitspike.sim.floating_record import Extent, FloatRecord, FloatTrace
 
 Inputs = Mapping[str, npt.NDArray[Any]]
-Signals = SpikeData | npt.ArrayLike | Mapping[str, npt.ArrayLike]
+Signals = SpikeData | SignalData | npt.ArrayLike | Mapping[str, npt.ArrayLike]
 TYPES: dict[str, FloatType] = {"float64": np.float64, "float32": np.float32}
 #: A batch is as large as this many bytes allow: about what a cache holds, so that a step does not wait for memory.
 BATCH_BYTES = 16 << 20
@@ -197,8 +197,8 @@ class _Run:
 
 
 def _inputs(network: FloatNetwork, data: Signals) -> dict[str, npt.NDArray[Any]]:
-    if isinstance(data, SpikeData):
-        data = data.spikes
+    if isinstance(data, SpikeData | SignalData):
+        data = data.spikes if isinstance(data, SpikeData) else data.values
     names = [node.name for node in network.inputs]
     if not isinstance(data, Mapping):
         if len(names) != 1:

@@ -4,7 +4,7 @@ Nothing is ever held as 64-bit numbers: images are uint8 levels, events are spik
 """
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, replace
 from typing import Protocol, TypeVar
 
@@ -22,6 +22,7 @@ MAX_NEURONS = 1 << 20
 _SPLIT_SEED = 0
 
 Rows = npt.NDArray[np.intp]
+Recording = tuple[npt.NDArray[np.int64], npt.NDArray[np.int64]]
 Self = TypeVar("Self")
 
 
@@ -193,6 +194,9 @@ class DataSet:
         classes: labels are 0 to `classes` - 1.
         sizes: published samples for training, validation and test; 0 where there is no such part.
         read: function of rows and encoding that reads these rows, in their order.
+        recordings: function of rows that gives of each the times of its events in microseconds and their places in
+            `shape`; None where there are no events with times.
+        usual_us: what the steps divide where nobody says otherwise.
     """
 
     kind: Kind
@@ -200,6 +204,8 @@ class DataSet:
     classes: int
     sizes: tuple[int, int, int]
     read: Callable[[Rows, Encoding], Samples]
+    recordings: Callable[[Rows], Iterable[Recording]] | None = None
+    usual_us: int = 0
 
     @property
     def inputs(self) -> int:

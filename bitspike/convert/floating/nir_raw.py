@@ -88,6 +88,14 @@ class RawGraph:
                 yield from node.graph.walk(f"{prefix}{node.name}.")
 
 
+def is_foreign(path: str | os.PathLike[str]) -> bool:
+    """Whether a readable HDF5 file lacks the integers of bitspike; True for NIR of other tools."""
+    found = existing_file(path)
+    with in_one_line(path, "NIR"), datasets(found, max_depth=MAX_DEPTH) as entries:
+        stored = entries.get("node/metadata/format")
+        return stored is None or _value(stored) != "bitspike.nir"
+
+
 def read_raw(path: str | os.PathLike[str]) -> RawGraph:
     """Read a file.
 

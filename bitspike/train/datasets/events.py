@@ -137,8 +137,15 @@ def _open_events(path: Path) -> DataSet:
             encoding=encoding,
         )
 
-    classes = int(labels.max(initial=0)) + 1
-    return DataSet(kind="events", shape=shape, classes=classes, sizes=sizes, read=read)
+    return DataSet(
+        kind="events",
+        shape=shape,
+        classes=int(labels.max(initial=0)) + 1,
+        sizes=sizes,
+        read=read,
+        recordings=lambda rows: [one(row) for row in order[rows]],
+        usual_us=duration,
+    )
 
 
 def _sensor(path: Path, found: npt.NDArray[Any]) -> tuple[int, int, int]:

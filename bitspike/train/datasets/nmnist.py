@@ -77,7 +77,15 @@ def _data_set(sizes: tuple[int, int], labels: list[int], recordings: Callable[[R
         shape = encoded_shape(SHAPE, "events", encoding)
         return SpikeSamples(bits=bits, labels=classes[rows], indices=rows, shape=shape, encoding=encoding)
 
-    return DataSet(kind="events", shape=SHAPE, classes=CLASSES, sizes=(sizes[0], 0, sizes[1]), read=read)
+    return DataSet(
+        kind="events",
+        shape=SHAPE,
+        classes=CLASSES,
+        sizes=(sizes[0], 0, sizes[1]),
+        read=read,
+        recordings=recordings,
+        usual_us=USUAL_US,
+    )
 
 
 def _open_folder(path: str) -> DataSet:
