@@ -15,7 +15,8 @@ import numpy.typing as npt
 from bitspike.convert.collapse import Committee, TrainedModel, collapse
 from bitspike.convert.floating.network import FloatNetwork
 from bitspike.convert.floating.nir_import import from_nir
-from bitspike.convert.formats import export, import_file, load
+from bitspike.convert.formats import Format, import_file, load
+from bitspike.convert.formats import export as _export
 from bitspike.convert.lavadl.input_neurons import InputNeurons, read_input_neurons
 from bitspike.convert.network import IntegerNetwork
 from bitspike.convert.ranges import check_range
@@ -30,6 +31,7 @@ from bitspike.sim.floating_record import FloatRecord
 from bitspike.sim.quantise import quantise
 from bitspike.sim.record import Record
 from bitspike.sim.run import simulate as _simulate
+from bitspike.targets.emit import Emitter, emit, emitter_of
 from bitspike.targets.lava.lower import LavaProgram
 from bitspike.targets.lava.lower import lower as _lower
 
@@ -141,6 +143,23 @@ def from_snntorch(model: "nn.Module", sample: "Tensor | Sequence[int]", *, name:
         )
     note = f"on the sample {differing} of {places} places differ from the model's own run, which has {fired} spikes"
     return replace(traced.network, notes=(*traced.network.notes, note))
+
+
+def export(
+    network: IntegerNetwork, path: str | os.PathLike[str], format_name: str | None = None, **options: Any
+) -> Format | Emitter:
+    """Write `network` as a file that is read back and compared, or as a program in C.
+
+    The ending of `path` says which, unless `format_name` does; see :func:`bitspike.convert.formats.export` and
+    :data:`bitspike.targets.emit.EMITTERS`.
+    """
+    program = emitter_of(path, format_name)
+    if program is None:
+        return _export(network, path, format_name, **options)
+    if options:
+        raise UsageError(f"{', '.join(options)}: format {program.name} takes no options")
+    emit(network, path, program)
+    return program
 
 
 @overload

@@ -53,7 +53,7 @@ def export(
     net: Network,
     out: Out,
     format_: Annotated[
-        str | None, typer.Option("--format", help="safetensors, nir, onnx or netx; default: by the ending of --out.")
+        str | None, typer.Option("--format", help="safetensors, nir, onnx, netx or c; default: by the ending of --out.")
     ] = None,
     step: Annotated[bool, typer.Option("--step", help="ONNX only: the graph of one step, states in and out.")] = False,
     portable: Annotated[
@@ -66,8 +66,9 @@ def export(
     as_json: Json = False,
 ) -> None:
     """Write a network in a format that others run; read it back and compare before the file appears."""
-    from bitspike.convert.formats import export as export_network
+    from bitspike.api import export as export_network
     from bitspike.convert.formats import format_of, load
+    from bitspike.targets.emit import Emitter
 
     name = format_of(out, format_).name
     options: dict[str, Any] = {"form": "step"} if step else {}
@@ -83,8 +84,11 @@ def export(
     network = load(net)
     form = export_network(network, out, format_, **options)
     size = out.stat().st_size
-    row = {"path": str(out), "format": form.name, "bytes": size, "read_back": "equal", "digest": network.digest()}
-    show(f"{out}: {form.name}, {size:,} bytes, read back and equal", row, as_json)
+    row = {"path": str(out), "format": form.name, "bytes": size, "digest": network.digest()}
+    if isinstance(form, Emitter):
+        show(f"{out}: {form.summary}, {size:,} bytes; `bitspike verify {net} --engine c` proves it", row, as_json)
+        return
+    show(f"{out}: {form.name}, {size:,} bytes, read back and equal", row | {"read_back": "equal"}, as_json)
 
 
 def import_(

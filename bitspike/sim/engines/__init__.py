@@ -4,10 +4,12 @@ An engine is a module with one function ``run``, found in the table :data:`ENGIN
 so that nobody pays for an engine that he does not use.
 """
 
+import os
 from collections.abc import Callable
 from dataclasses import dataclass
 from importlib import import_module
 from importlib.util import find_spec
+from shutil import which
 
 from bitspike.errors import UsageError
 from bitspike.sim.record import Record
@@ -22,7 +24,8 @@ class Engine:
         summary: what runs, in half a sentence.
         module: the module whose `run` it is.
         needs: the distributions' import names that must be there.
-        install: the command that brings them.
+        programs: commands of which one must be there; the environment variable ``CC`` may name another.
+        install: the command that brings what is missing.
         samples: how many samples a verification gives it where nobody says; None for all. Slow engines get fewer.
     """
 
@@ -30,12 +33,15 @@ class Engine:
     summary: str
     module: str
     needs: tuple[str, ...] = ()
+    programs: tuple[str, ...] = ()
     install: str = ""
     samples: int | None = None
 
     @property
     def available(self) -> bool:
         """Whether what it needs is installed (found, not imported)."""
+        if self.programs and not any(map(which, (*self.programs, os.environ.get("CC", "")))):
+            return False
         try:
             found = [find_spec(name) for name in self.needs]
         except ModuleNotFoundError:  # a package on the way to the name is missing
@@ -63,6 +69,10 @@ ENGINES: dict[str, Engine] = {
         Engine(
             name="onnx", summary="the integer graph in ONNX Runtime", module=_HERE + "onnx_runtime",
             needs=("onnx", "onnxruntime"), install="python -m pip install onnx onnxruntime",
+        ),
+        Engine(
+            name="c", summary="the exported C99, compiled here", module=_HERE + "c",
+            programs=("cc", "gcc", "clang"), install="apt-get install gcc (or another C compiler)",
         ),
         Engine(
             name="lava", summary="Lava's runtime, fixed-point CPU model of Loihi 2", module=_HERE + "lava",
