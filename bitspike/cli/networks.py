@@ -68,9 +68,9 @@ def export(
     """Write a network in a format that others run; read it back and compare before the file appears."""
     from bitspike.api import export as export_network
     from bitspike.convert.formats import format_of, load
-    from bitspike.targets.emit import Emitter
+    from bitspike.targets.emit import Emitter, emitter_of
 
-    name = format_of(out, format_).name
+    name = (emitter_of(out, format_) or format_of(out, format_)).name
     options: dict[str, Any] = {"form": "step"} if step else {}
     options |= {"portable": True} if portable else {}
     options |= {"encode_soft_reset": True} if soft_reset else {}
