@@ -4,11 +4,18 @@
 entry                           type           contents
 ==============================  =============  ==============================================================
 ``/layer/0/type``               text           ``input``; without a neuron: spikes go to the network's ``inp``
-``/layer/0/shape``              int64 (1,)     neurons
-``/layer/<i>/type``             text           ``dense``, for population `i` from 1 on
-``/layer/<i>/shape``            int64 (1,)     neurons
-``/layer/<i>/weight``           int16 (n, m)   ``weight * 2^exponent``, (targets, sources), deflated
-``/layer/<i>/bias``             int32 (n,)     in weight units (NetX sets the bias exponent 6); absent where all 0
+``/layer/0/shape``              int64 (k,)     neurons, or channels, height and width
+``/layer/<i>/type``             text           ``dense``, ``dense_rec``, ``conv`` or ``flatten``, from 1 on
+``/layer/<i>/shape``            int64 (k,)     neurons, or channels, height and width
+``/layer/<i>/weight``           int16 (n, m)   ``weight * 2^exponent``, (targets, sources), deflated; of a convolution
+                                               (channels, sources, height, width), as torch has them
+``/layer/<i>/weight_rec``       int16 (n, n)   of ``dense_rec``: from the layer to itself
+``/layer/<i>/delay``            int64 ()       of ``dense``: steps; absent where 0
+``.../stride``, ``padding``,    int64 (2,)     of ``conv``: (vertical, horizontal)
+``dilation``
+``/layer/<i>/groups``           int64 ()       of ``conv``
+``/layer/<i>/bias``             int32          in weight units (NetX sets the bias exponent 6), (n,); of a convolution
+                                               (channels,) or (width, height, channels); absent where all 0
 ``/layer/<i>/neuron/type``      text           ``CUBA``
 ``.../iDecay``, ``vDecay``      int64 ()       `du` and `dv`, effective: NetX itself subtracts 1 from iDecay
 ``.../vThMant``                 int64 ()       `vth`
@@ -23,13 +30,12 @@ entry                           type           contents
 
 Texts are fixed-length and scalars have no dimension, because lava-dl fails on 1-d ones with numpy 2.4. NetX iterates
 over ``/layer`` and never looks at ``/bitspike``, which holds what it has no words for: names, shapes, window, read-out.
-NetX gives every layer one step of latency; the network here is the trained one, in which no connection has a delay.
+NetX gives every layer one step of latency; the network here is the trained one, which answers within the step.
 """
 
 import hashlib
 import json
 import os
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -37,24 +43,22 @@ import numpy as np
 import numpy.typing as npt
 
 from bitspike.convert.binary_only import refuse_graded
-from bitspike.convert.dense_only import dense_connections
 from bitspike.convert.description import Arrays, description_text, network_from
 from bitspike.convert.hdf5_file import datasets, in_one_line
 from bitspike.convert.imported import Imported
 from bitspike.convert.lavadl.plain import network_of
-from bitspike.convert.network import STATE_SHIFT, IntegerNetwork, Population
-from bitspike.convert.netx_weights import effective_weights, refuse_changed
-from bitspike.convert.rules import BIAS_MANTISSA, EXPONENTS, check
+from bitspike.convert.network import IntegerNetwork
+from bitspike.convert.netx_layers import arrays_of_layers, differences, layer_entries, missing, spoken, text
+from bitspike.convert.rules import check
 from bitspike.convert.single_only import refuse_several
-from bitspike.convert.weights import BIT_VALUES, BinaryWeights
 from bitspike.errors import BitspikeError, FileError, UnsupportedError
 from bitspike.files import existing_file, replacing
 
-__all__ = ["FORMAT", "VERSION", "contents", "effective_weights", "import_file", "read", "write"]
+__all__ = ["FORMAT", "VERSION", "contents", "import_file", "read", "write"]
 
 FORMAT = "bitspike.netx"
 VERSION = "1"
-Integers = npt.NDArray[np.int64]
+_HASHED = ("/weight", "/weight_rec", "/bias")
 
 
 def contents(network: IntegerNetwork) -> Arrays:
@@ -63,37 +67,18 @@ def contents(network: IntegerNetwork) -> Arrays:
     Raises:
         NetworkError: where the network is not legal.
         UnsupportedError: naming the population or connection that NetX cannot say: anything but a chain in which each
-            population is fed by exactly the one before; a read-out that is not the last; a delay; a start; reset by
-            subtraction; a bias that is no whole number of weight units in -4096..4095; weights that lava-dl's loader
-            would change (:mod:`bitspike.convert.netx_weights`).
+            population is fed by the one before and perhaps by itself; a read-out that is not the last; a start; reset
+            by subtraction; graded spikes; a bias that is no whole number of weight units in -4096..4095; weights that
+            lava-dl's loader would change (:mod:`bitspike.convert.netx_weights`); what
+            :mod:`bitspike.convert.netx_layers` lists.
     """
     refuse_graded(check(network), "the NetX writer")
     refuse_several(network, "the NetX writer")
-    dense = {c.target: c for c in dense_connections(network, "the NetX writer")}
     last = network.populations[-1].name
     if network.readout.population != last:
         raise UnsupportedError(f"readout {network.readout.population}; NetX reads the last layer, {last}")
-    entries: Arrays = {"layer/0/type": _text("input"), "layer/0/shape": np.array([network.input.size])}
-    source = network.input.name
-    for index, p in enumerate(network.populations, start=1):
-        refuse(network, p, source)
-        weights = dense[p.name].effective()
-        layer = f"layer/{index}"
-        entries |= {
-            f"{layer}/type": _text("dense"),
-            f"{layer}/shape": np.array([p.size]),
-            f"{layer}/weight": weights.astype(np.int16),
-            f"{layer}/neuron/type": _text("CUBA"),
-            f"{layer}/neuron/iDecay": np.array(p.du),
-            f"{layer}/neuron/vDecay": np.array(p.dv),
-            f"{layer}/neuron/vThMant": np.array(p.vth),
-            f"{layer}/neuron/refDelay": np.array(1),
-            f"{layer}/neuron/gradedSpike": np.array(False),
-        }
-        if np.any(p.bias_mantissa):
-            entries[f"{layer}/bias"] = (p.bias >> STATE_SHIFT).astype(np.int32)
-        source = p.name
-    hashes = {path: _sha256(array) for path, array in entries.items() if path.endswith(("/weight", "/bias"))}
+    entries = layer_entries(network)
+    hashes = {path: _sha256(array) for path, array in entries.items() if path.endswith(_HASHED)}
     about = {
         "format": FORMAT,
         "version": VERSION,
@@ -101,34 +86,7 @@ def contents(network: IntegerNetwork) -> Arrays:
         "digest": network.digest(),
         "sha256": json.dumps(hashes, sort_keys=True, separators=(",", ":")),
     }
-    return entries | {f"bitspike/{key}": _text(value) for key, value in about.items()}
-
-
-def refuse(network: IntegerNetwork, p: Population, source: str) -> None:
-    """UnsupportedError where NetX cannot say population `p` as the layer that follows `source`."""
-    where = f"population {p.name}"
-    incoming = network.incoming(p.name)
-    if [c.source for c in incoming] != [source]:
-        found = ", ".join(c.source for c in incoming) or "nothing"
-        raise UnsupportedError(f"{where}: fed by {found}; NetX is written as a chain, and expects {source} alone")
-    if incoming[0].delay:
-        raise UnsupportedError(
-            f"connection {incoming[0].name}: delay {incoming[0].delay}; NetX is written without delays: export the "
-            "network before it is retimed"
-        )
-    if p.start:
-        raise UnsupportedError(f"{where}: start {p.start}; NetX has none: export the network before it is retimed")
-    if p.reset != "zero" and p.spiking:
-        raise UnsupportedError(f"{where}: reset {p.reset!r}; Lava's neuron has only a reset to zero")
-    low, high = int(p.bias.min(initial=0)) >> STATE_SHIFT, int(p.bias.max(initial=0)) >> STATE_SHIFT
-    if np.any(p.bias % (1 << STATE_SHIFT)) or low < BIAS_MANTISSA[0] or high > BIAS_MANTISSA[1]:
-        raise UnsupportedError(
-            f"{where}: a bias in parts of a weight unit, or too large; NetX has only the bias exponent 6: "
-            "expected multiples of 64 with mantissas in -4096..4095"
-        )
-    for c in dense_connections(network, "the NetX writer"):
-        if c.target == p.name:
-            refuse_changed(c.name, c.effective())
+    return entries | {f"bitspike/{key}": text(value) for key, value in about.items()}
 
 
 def write(network: IntegerNetwork, path: str | os.PathLike[str]) -> None:
@@ -189,85 +147,19 @@ def _load(path: Path, steps: int | None, input_shape: tuple[int, ...] | None = N
         raise BitspikeError(f"format {about['format']} {about['version']}; this bitspike reads {FORMAT} {VERSION}")
     for name, expected in json.loads(about["sha256"]).items():
         if name not in found:
-            raise BitspikeError(_missing(name))
+            raise BitspikeError(missing(name))
         if _sha256(found[name]) != expected:
-            raise BitspikeError(f"{_spoken(name)} is not what was written")
+            raise BitspikeError(f"{spoken(name)} is not what was written")
     try:
-        arrays = _arrays(json.loads(about["network"]), found)
+        arrays = arrays_of_layers(json.loads(about["network"]), found)
     except KeyError as error:
         raise BitspikeError(f"the network's description lacks {error}") from None
     network = network_from(about["network"], arrays)
-    for problem in _differences(contents(network), found):
+    for problem in differences(contents(network), found):
         raise BitspikeError(problem)
     if steps is not None and steps != network.steps:
         raise BitspikeError(f"holds a network with a window of {network.steps} steps; {steps} were asked for")
     return Imported(network=network)
-
-
-def _arrays(description: dict[str, Any], found: Arrays) -> Arrays:
-    """The integers of the layers, under the names that :func:`~bitspike.convert.description.network_from` expects."""
-    arrays: Arrays = {}
-    layers = {p["name"]: index for index, p in enumerate(description["populations"], start=1)}
-    for index, c in enumerate(description["connections"]):
-        values = _integers(found, f"layer/{layers[c['target']]}/weight", np.int16, 2)
-        mantissas = _shifted(f"layer {layers[c['target']]}: weight", values, c["exponent"])
-        if c["kind"] == "int":
-            arrays[f"{index}.values"] = mantissas.astype(np.int16)
-        else:
-            low, high = BIT_VALUES[c["kind"]]
-            arrays[f"{index}.words"] = BinaryWeights.pack(mantissas, low=low, high=high).words
-    for p in description["populations"]:
-        layer = f"layer/{layers[p['name']]}"
-        units = np.zeros(_integers(found, f"{layer}/weight", np.int16, 2).shape[0], np.int64)
-        if f"{layer}/bias" in found:
-            units = _integers(found, f"{layer}/bias", np.int32, 1)
-        mantissas = _shifted(f"layer {layers[p['name']]}: bias", units << STATE_SHIFT, p["bias_exponent"])
-        arrays[f"{p['name']}.bias"] = mantissas.astype(np.int32)
-    return arrays
-
-
-def _shifted(where: str, values: Integers, exponent: int) -> Integers:
-    """``values >> exponent``, which must lose nothing."""
-    if exponent not in EXPONENTS:
-        raise BitspikeError(f"{where}: exponent {exponent!r}; expected 0..7")
-    if bool(np.any(values % (1 << exponent))) or bool(np.any(np.abs(values) >= 1 << 31)):
-        raise BitspikeError(f"{where} is not a multiple of 2^{exponent}, as the network's description tells")
-    return values >> exponent
-
-
-def _integers(found: Arrays, name: str, dtype: type[np.generic], dimensions: int) -> Integers:
-    if name not in found:
-        raise BitspikeError(_missing(name))
-    array = found[name]
-    if array.dtype != np.dtype(dtype) or array.ndim != dimensions:
-        expected = f"{np.dtype(dtype)} of {dimensions} dimensions"
-        raise BitspikeError(f"{_spoken(name)} is {array.dtype} of {array.ndim} dimensions; expected {expected}")
-    return array.astype(np.int64)
-
-
-def _differences(expected: Arrays, found: Arrays) -> Iterator[str]:
-    for name in sorted({*expected, *found}):
-        if name not in found:
-            yield _missing(name)
-        elif name not in expected:
-            yield f"unexpected entry /{name}"
-        elif expected[name].dtype != found[name].dtype or expected[name].shape != found[name].shape:
-            ours, theirs = expected[name], found[name]
-            yield f"{_spoken(name)} is {theirs.dtype} {theirs.shape}; expected {ours.dtype} {ours.shape}"
-        elif not np.array_equal(expected[name], found[name]):
-            yield f"{_spoken(name)} is not what the network's description tells of"
-
-
-def _spoken(name: str) -> str:
-    """``layer/1/neuron/vDecay`` as ``layer 1: neuron/vDecay``; other paths with a leading ``/``."""
-    first, *rest = name.split("/")
-    return f"layer {rest[0]}: {'/'.join(rest[1:])}" if first == "layer" and len(rest) > 1 else f"/{name}"
-
-
-def _missing(name: str) -> str:
-    """``layer/1/weight`` as ``layer 1 has no weight``."""
-    _, layer, rest = name.split("/", 2)
-    return f"layer {layer} has no {rest}"
 
 
 def _about(found: Arrays, key: str) -> str:
@@ -275,10 +167,6 @@ def _about(found: Arrays, key: str) -> str:
     if array is None or array.dtype.kind != "S" or array.shape != ():
         raise BitspikeError(f"/bitspike/{key} is missing or no text")
     return bytes(array[()]).decode("ascii")
-
-
-def _text(value: str) -> npt.NDArray[np.bytes_]:
-    return np.array(value.encode("ascii"))
 
 
 def _sha256(array: npt.NDArray[Any]) -> str:

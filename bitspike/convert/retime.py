@@ -41,7 +41,7 @@ def retime(network: IntegerNetwork) -> IntegerNetwork:
             "expected a trained network (no start) or one in chip time (no delay 0)"
         )
     latency = _latencies(network)
-    _refuse_early_spikes(network, latency)
+    refuse_early_spikes(network, latency)
     connections = tuple(replace(c, delay=latency[c.target] - latency[c.source] + c.delay) for c in network.connections)
     for c in connections:
         if c.delay > MAX_DELAY:
@@ -72,8 +72,11 @@ def in_chip_time(network: IntegerNetwork) -> bool:
     return all(c.delay >= max(1, latency[c.target] - latency[c.source]) for c in network.connections)
 
 
-def _refuse_early_spikes(network: IntegerNetwork, latency: dict[str, int]) -> None:
-    """Rule 4. A population is early where it, or one that feeds it, has a bias and a latency to act in."""
+def refuse_early_spikes(network: IntegerNetwork, latency: dict[str, int]) -> None:
+    """UnsupportedError by rule 4, for any `latency`.
+
+    A population is early where it, or one that feeds it, has a bias and a latency to act in.
+    """
     early: set[str] = set()
     for p in network.populations:
         fed = any(c.source in early for c in network.incoming(p.name))

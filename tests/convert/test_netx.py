@@ -190,9 +190,6 @@ def test_refusals_by_name(tmp_path):
     for network, expected in [
         (tiny(reset="subtract"), "population hidden: reset 'subtract'; Lava's neuron has only a reset to zero"),
         (tiny(start=1), "population hidden: start 1; NetX has none: export the network before it is retimed"),
-        (tiny(delay=2),
-         "connection input -> hidden: delay 2; NetX is written without delays: export the network before it is "
-         "retimed"),
         (tiny(bias_mantissa=np.array([63, 0])),
          "population hidden: a bias in parts of a weight unit, or too large; NetX has only the bias exponent 6: "
          "expected multiples of 64 with mantissas in -4096..4095"),

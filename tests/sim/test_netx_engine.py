@@ -7,7 +7,9 @@ import numpy as np
 import pytest
 from lava_support import assert_alive, assert_same, feed_forward, needs_lava_dl
 
-from bitspike.convert.network import Dense, Input, IntegerNetwork, Population, Readout
+from bitspike.convert import netx_file
+from bitspike.convert.network import Conv2d, Dense, Input, IntegerNetwork, Population, Readout, SumPool2d
+from bitspike.convert.retime import retime
 from bitspike.convert.weights import weights_of
 from bitspike.errors import EngineError, FileError, UnsupportedError
 from bitspike.sim.engines import netx
@@ -76,7 +78,6 @@ def test_a_stream_of_samples_from_a_file_written_by_hand(tmp_path):
 
 
 def test_a_file_that_our_writer_made():
-    pytest.importorskip("bitspike.convert.netx_file")
     network = layers(seed=2)
     spikes = random_spikes(network, 20)
     expected = run_reference(network, spikes)
@@ -93,15 +94,79 @@ def test_a_file_of_other_layers_is_refused(tmp_path):
         netx.run(network, random_spikes(network, 1), file=file, time_limit_s=120)
 
 
+def grid(*, bias=True, steps=10):
+    """Convolution with stride and padding, sum pool, grouped convolution, flatten, dense: a square of no symmetry."""
+    random = np.random.default_rng(7)
+
+    def kernels(rows, columns):
+        return weights_of(random.choice([-1, 1], (rows, columns)))
+
+    def neurons(name, *shape, **fixed):
+        size = int(np.prod(shape))
+        bias_mantissa = random.integers(-1, 2, size) if bias else np.zeros(size, np.int64)
+        found = {"du": 900, "dv": 300, "vth": 1, "bias_mantissa": bias_mantissa, "bias_exponent": 6}
+        return Population(name=name, shape=shape, **found | fixed)
+
+    channel = np.repeat(random.integers(-1, 3, 4), 20) if bias else np.zeros(80, np.int64)
+    return IntegerNetwork(
+        name="grid",
+        steps=steps,
+        inputs=(Input(name="input", shape=(2, 8, 7)),),
+        populations=(
+            neurons("first", 4, 4, 5, bias_mantissa=channel), neurons("pool", 4, 2, 5, du=4096, vth=0),
+            neurons("second", 2, 2, 4), neurons("out", 6, dv=20),
+        ),
+        connections=(
+            Conv2d(source="input", target="first", source_shape=(2, 8, 7), kernel=(3, 3), stride=(2, 1), padding=(1, 0),
+                   weights=kernels(4, 18)),
+            SumPool2d(source="first", target="pool", source_shape=(4, 4, 5), kernel=(2, 1), stride=(2, 1), exponent=1),
+            Conv2d(source="pool", target="second", source_shape=(4, 2, 5), kernel=(1, 2), groups=2, exponent=2,
+                   weights=kernels(2, 4)),
+            Dense(source="second", target="out", weights=kernels(6, 16), exponent=1),
+        ),
+        readouts=(Readout(population="out", kind="spike_count"),),
+    )  # fmt: skip
+
+
+def test_convolutions_a_pool_and_a_flatten_that_our_writer_made(tmp_path):
+    network = grid()
+    netx_file.write(network, tmp_path / "grid.net")
+    assert netx_file.read(tmp_path / "grid.net") == network
+    with h5py.File(tmp_path / "grid.net") as file:
+        assert [file[f"layer/{k}/type"][()] for k in range(6)] == [
+            b"input", b"conv", b"conv", b"conv", b"flatten", b"dense"
+        ]  # fmt: skip
+        assert file["layer/1/bias"].shape == (4,)
+        assert file["layer/3/bias"].shape == (4, 2, 2)
+    spikes = random_spikes(network, 8)
+    expected = run_reference(network, spikes)
+    record = netx.run(network, spikes, file=tmp_path / "grid.net", time_limit_s=180)
+    assert assert_same(expected, record) == 3 * 8 * 10 * (80 + 40 + 16 + 6)
+    assert all(0 < trace.spikes.mean() < 1 for trace in expected.traces.values())
+
+
+def test_recurrence_and_delays_that_our_writer_made():
+    """Each sample runs alone, since spikes would outlive it."""
+    chain = layers(seed=3, sizes=(9, 7, 6, 5), steps=10)
+    random = np.random.default_rng(3)
+    back = Dense(source="layer2", target="layer2", weights=weights_of(random.choice([-1, 1], (6, 6))), delay=1)
+    late = (replace(chain.connections[0], delay=3), *chain.connections[1:], back)
+    silent = tuple(replace(p, bias_mantissa=np.zeros(p.size, np.int64), vth=0) for p in chain.populations)
+    network = replace(chain, connections=late, populations=silent)
+    spikes = random_spikes(network, 3)
+    expected = run_reference(network, spikes)
+    assert_same(expected, netx.run(network, spikes, time_limit_s=180))
+    assert all(0 < trace.spikes.mean() < 1 for trace in expected.traces.values())
+    with pytest.raises(UnsupportedError, match="connection layer2 -> layer2 has a delay of 1"):
+        netx.run(replace(network, populations=chain.populations), spikes)
+
+
 def test_branches_are_refused():
     network = feed_forward(1, skips=True)
-    with pytest.raises(UnsupportedError, match="network random1: not a chain of layers"):
+    with pytest.raises(UnsupportedError, match="population layer2: fed by layer1, input; NetX is written as a chain"):
         netx.run(network, random_spikes(network, 1))
-    chain = layers()
-    late = (replace(chain.connections[0], delay=3), *chain.connections[1:])
-    silent = tuple(replace(p, bias_mantissa=np.zeros(p.size, np.int64)) for p in chain.populations)
-    with pytest.raises(UnsupportedError, match="network layers: not a chain of layers"):
-        netx.run(replace(chain, connections=late, populations=silent), random_spikes(chain, 1))
+    with pytest.raises(UnsupportedError, match="network layers: in chip time; expected it as it was trained"):
+        netx.run(retime(layers()), random_spikes(layers(), 1))
 
 
 def test_a_missing_file_is_told(tmp_path):

@@ -2,15 +2,19 @@
 
 import os
 import tempfile
-from itertools import pairwise
+from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
 from bitspike.convert.binary_only import refuse_graded
-from bitspike.convert.network import IntegerNetwork
-from bitspike.convert.retime import retime
+from bitspike.convert.connections import Windowed
+from bitspike.convert.network import IntegerNetwork, Population
+from bitspike.convert.netx_layers import feeding
+from bitspike.convert.retime import refuse_early_spikes
+from bitspike.convert.rules import check
 from bitspike.convert.single_only import refuse_several
 from bitspike.errors import UnsupportedError
 from bitspike.files import existing_file
@@ -29,8 +33,9 @@ def run(
 ) -> Record:
     """Run the NetX file `file` (default: one written from `network`) on `spikes`, (samples, steps, input neurons).
 
-    The file's weights, decays, thresholds and biases are what runs; `network` only names its layers. A chain of
-    layers is what such files hold: layer `i`, counted from 1, answers `i` steps late.
+    The file's weights, decays, thresholds, delays and biases are what runs; `network` only names its layers. A chain of
+    layers is what such files hold: layer `i`, counted from 1, answers `i` steps late. All samples run one after the
+    other in one run; where a layer is recurrent or delayed, each runs alone.
 
     Raises:
         MissingDependencyError: where Lava or lava-dl is not installed.
@@ -40,9 +45,9 @@ def run(
     require_lava()
     require_lava_dl()
     refuse_several(network, "lava-dl's reader")
-    chip = retime(network)
-    _refuse_branches(chip)
-    refuse_graded(chip, "lava-dl's reader")
+    refuse_graded(network, "lava-dl's reader")
+    chip, windowed = _layered(network)
+    stream = all(c.delay == 1 and c.source != c.target for c in chip.connections)
     with tempfile.TemporaryDirectory(prefix="bitspike-netx-") as folder:
         if file is None:
             from bitspike.convert import netx_file
@@ -51,13 +56,36 @@ def run(
             netx_file.write(network, path)
         else:
             path = existing_file(file).resolve()
-        windows = run_job(Job(engine="netx", stream=True, file=str(path)), chip, spikes, time_limit_s=time_limit_s)
-    traces = {name: Trace(spikes=s, u=u, v=v) for name, (s, u, v) in windows.items()}
+        windows = run_job(Job(engine="netx", stream=stream, file=str(path)), chip, spikes, time_limit_s=time_limit_s)
+    traces = {}
+    for p in chip.populations:
+        s, u, v = windows[p.name]
+        if p.name in windowed:
+            s, u, v = (_in_our_order(values, p) for values in (s, u, v))
+        traces[p.name] = Trace(spikes=s, u=u, v=v)
     return Record(engine="netx", inputs=spikes, traces=traces, latency=chip.latencies())
 
 
-def _refuse_branches(chip: IntegerNetwork) -> None:
-    names = [chip.input.name, *(p.name for p in chip.populations)]
-    links = [(c.source, c.target, c.delay) for c in chip.connections]
-    if sorted(links) != sorted((a, b, 1) for a, b in pairwise(names)):
-        raise UnsupportedError(f"network {chip.name}: not a chain of layers; lava-dl's reader loads chains only")
+def _layered(network: IntegerNetwork) -> tuple[IntegerNetwork, set[str]]:
+    """The network in NetX's time, in which each layer is a step later than the one before whatever its delay is, and
+    the populations that a convolution feeds.
+
+    Raises:
+        UnsupportedError: where the network is no such chain, or a bias would act before the first input.
+    """
+    if any(p.start for p in network.populations):
+        raise UnsupportedError(f"network {network.name}: in chip time; expected it as it was trained")
+    chain = feeding(network)
+    latency = {name: index for index, name in enumerate([network.input.name, *(p.name for p in network.populations)])}
+    refuse_early_spikes(network, latency)
+    connections = tuple(replace(c, delay=c.delay + 1) if c.source != c.target else c for c in network.connections)
+    populations = tuple(replace(p, start=latency[p.name]) for p in network.populations)
+    chip = check(replace(network, populations=populations, connections=connections))
+    return chip, {c.target for c, _ in chain if isinstance(c, Windowed)}
+
+
+def _in_our_order(values: npt.NDArray[Any], p: Population) -> npt.NDArray[Any]:
+    """From Lava's order of neurons, (width, height, channels), to (channels, height, width)."""
+    samples, steps, size = values.shape
+    in_space = values.reshape(samples, steps, *p.shape[::-1])
+    return np.ascontiguousarray(in_space.transpose(0, 1, 4, 3, 2)).reshape(samples, steps, size)

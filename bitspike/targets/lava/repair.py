@@ -1,4 +1,4 @@
-"""The repair that lets Lava 0.10 be imported by Python 3.11 and later, and lava-dl 0.6 without torch.
+"""The repair that lets Lava 0.10 be imported by Python 3.11 and later, lava-dl 0.6 without torch, both with numpy 2.4.
 
 Lava's ``lava.magma.compiler.var_model`` declares dataclasses whose fields default to instances of other dataclasses.
 Since Python 3.11 such a default must be hashable, and that is all that keeps Lava from being imported. The module is
@@ -12,6 +12,7 @@ import sys
 import types
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from functools import partial
 from importlib.abc import MetaPathFinder
 from importlib.machinery import ModuleSpec
 from importlib.util import find_spec
@@ -121,7 +122,29 @@ def import_netx() -> types.ModuleType:
         if name not in sys.modules:
             sys.modules[name] = _stub(name, contents)
     sys.meta_path.insert(0, _WithoutTorch())
+    _reshape_by_position()
     return importlib.import_module(f"{_NETX}.hdf5")
+
+
+def _reshape_by_position() -> None:
+    """Let Lava's reshaping ports, of which lava-dl's flatten is made, work with numpy 2.4.
+
+    They name an argument of ``numpy.reshape`` by a name that it no longer has.
+    """
+    from lava.magma.core.process.ports.ports import ReshapePort
+
+    def forward(port: Any) -> Callable[[Any], Any]:
+        return partial(_reshaped, port.shape)
+
+    def backward(port: Any) -> Callable[[Any], Any]:
+        return partial(_reshaped, port.old_shape)
+
+    ReshapePort.get_transform_func_fwd = forward
+    ReshapePort.get_transform_func_bwd = backward
+
+
+def _reshaped(shape: tuple[int, ...], data: Any) -> Any:
+    return data.reshape(shape)
 
 
 def _stubs() -> dict[str, dict[str, Callable[..., Any]]]:

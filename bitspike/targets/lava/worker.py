@@ -82,7 +82,10 @@ def _netx(
     expected = [p.size for p in network.populations]
     if sizes != expected:
         raise UnsupportedError(f"{file}: layers of {sizes} neurons; network {network.name} has {expected}")
-    source = RingBuffer(data=np.ascontiguousarray(stream.T, dtype=np.int32))
+    data = stream.T
+    if len(loaded.inp.shape) == 3:  # Lava has (width, height, channels)
+        data = data.reshape(*loaded.inp.shape[::-1], -1).transpose(2, 1, 0, 3)
+    source = RingBuffer(data=np.ascontiguousarray(data, dtype=np.int32))
     source.s_out.connect(loaded.inp)
     return {p.name: layer.neuron for p, layer in zip(network.populations, loaded.layers, strict=True)}, source
 
