@@ -139,7 +139,7 @@ def _load(path: Path, steps: int | None, input_shape: tuple[int, ...] | None = N
     with datasets(path) as entries:
         found: Arrays = {name: np.asarray(dataset[()]) for name, dataset in entries.items()}
     if not any(name.startswith("layer/") for name in found):
-        raise BitspikeError("is not a NetX file (it has no /layer)")
+        raise BitspikeError("is not a NetX file (no layer of it has an entry)")
     if not any(name.startswith("bitspike/") for name in found):
         return network_of(found, steps, input_shape)
     about = {key: _about(found, key) for key in ("format", "version", "network", "digest", "sha256")}

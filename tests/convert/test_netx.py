@@ -380,7 +380,7 @@ def test_files_from_elsewhere(tmp_path):
     assert told(path).startswith("is not a readable NetX file (Unable to synchronously open file (file signature")
     with h5py.File(path, "w") as file:
         file["node/type"] = "NIRGraph"
-    assert told(path) == "is not a NetX file (it has no /layer)"
+    assert told(path) == "is not a NetX file (no layer of it has an entry)"
     assert told(tmp_path) == "is not a file"
 
 
