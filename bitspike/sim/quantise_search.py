@@ -1,25 +1,28 @@
 """The search for scales: how many weight units the threshold of each population is.
 
 1. For each population scales are tried: each with the true spikes of its sources, those of the float network, and they
-   are ranked by how many of its own spikes differ. A scale with which a register could overflow is left out.
+   are ranked by how many of its own spikes differ. A scale with which a register could overflow is left out. The best
+   is also tried with each decay rounded the other way.
 2. The whole network is run with the best of each, and the next best of each population are tried in it: fewest
    differing spikes of what is read out, then of all.
 """
 
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Literal
 
 import numpy as np
 import numpy.typing as npt
 
-from bitspike.convert.floating.lattice import CONSTANT, Cell, Lattice
+from bitspike.convert.floating.lattice import CONSTANT, Cell, Lattice, closed
 from bitspike.convert.floating.network import FloatNetwork
+from bitspike.convert.floating.nodes import Reals
 from bitspike.convert.floating.rounding import Choice, Rounded, largest_weight, round_cell, whole_scales
-from bitspike.convert.network import STATE_SHIFT, Input, IntegerNetwork, Readout, ReadoutKind
+from bitspike.convert.network import DECAY_ONE, STATE_SHIFT, Input, IntegerNetwork, Readout, ReadoutKind
 from bitspike.convert.ranges import check_range
 from bitspike.errors import RangeError
 from bitspike.sim.floating import simulate_float
+from bitspike.sim.gram import gram_of
 from bitspike.sim.quantise_data import Spikes, by_input
 from bitspike.sim.whole_window import run_population, run_window
 
@@ -61,6 +64,7 @@ class Search:
         self.kinds: dict[bool, ReadoutKind] = {True: "spike_count", False: readout}
         self.notify = notify
         self.tried = 0
+        self.grams: dict[str, Reals | None] = {}
         neurons = sum(cell.size for cell in plan.cells)
         self.spikes = spikes[: max(1, min(SEARCHED, SEARCH_BYTES // (16 * self.steps * neurons)))]
         signals = by_input(network.inputs, self.spikes)
@@ -93,7 +97,9 @@ class Search:
 
     def rounded(self, cell: Cell, choice: Choice) -> Rounded:
         """A cell in integers, its ranges proved."""
-        found = round_cell(cell, choice, bits=self.bits)
+        if cell.name not in self.grams:
+            self.grams[cell.name] = gram_of(closed(cell), self.sent)
+        found = round_cell(cell, choice, bits=self.bits, gram=self.grams[cell.name])
         check_range(_alone(found, self.steps))
         return found
 
@@ -128,6 +134,10 @@ class Search:
                 self._try(cell, choice, found, refused)
         if not found:
             raise refused[-1]
+        best = min(found, key=lambda outcome: outcome.cost)
+        if best.cost[0]:
+            for choice in _decays(cell, best.choice):
+                self._try(cell, choice, found, refused)
         return sorted(found, key=lambda outcome: outcome.cost)
 
     def _try(self, cell: Cell, choice: Choice, found: list[_Outcome], refused: list[RangeError]) -> None:
@@ -176,7 +186,7 @@ def _choices(cell: Cell, bits: int) -> Iterator[Choice]:
         yield Choice(scale=1)
         return
     most = _most(cell, bits)
-    scales = [(float(scale), 1.0) for scale in whole_scales(cell)]
+    scales = [(float(scale), 1.0) for scale in whole_scales(closed(cell))]
     scales += [
         (most * octave * share * shrink, shrink) for octave in OCTAVES for share in SHARES for shrink in _shrinks(bits)
     ]
@@ -188,6 +198,14 @@ def _choices(cell: Cell, bits: int) -> Iterator[Choice]:
             yield choice
 
 
+def _decays(cell: Cell, choice: Choice) -> Iterator[Choice]:
+    """The choice with one decay moved to the next multiple, where the nearest is not the decay itself."""
+    for name, kept, decay in (("du", cell.alpha, cell.du), ("dv", cell.beta, cell.dv)):
+        wanted = DECAY_ONE * (1 - kept)
+        if cell.origin and bool((np.abs(wanted - decay) > 1e-6).any()):
+            yield replace(choice, **{name: 1 if wanted.mean() > decay else -1})
+
+
 def _smaller(cell: Cell, bits: int) -> Iterator[Choice]:
     """Ever smaller scales, of which one fits into the registers where any does."""
     for halving in range(1, 16):
@@ -196,7 +214,7 @@ def _smaller(cell: Cell, bits: int) -> Iterator[Choice]:
 
 def _most(cell: Cell, bits: int) -> float:
     """The scale with which the largest weight just fits without an exponent."""
-    return float((1 << bits) - 1) / (largest_weight(cell) or 1.0)
+    return float((1 << bits) - 1) / (largest_weight(closed(cell)) or 1.0)
 
 
 def _alone(built: Rounded, steps: int) -> IntegerNetwork:

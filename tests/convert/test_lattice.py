@@ -6,7 +6,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from bitspike.convert.floating.lattice import CONSTANT, lattice
+from bitspike.convert.floating.lattice import CONSTANT, closed, lattice
 from bitspike.convert.floating.maps import Diagonal, Window
 from bitspike.convert.floating.names import named
 from bitspike.convert.floating.network import Edge, FloatNetwork
@@ -185,7 +185,7 @@ def images(*, shortcut=True):
 def test_pools_shortcuts_and_delays_become_single_connections():
     network = images(shortcut=False)
     plan = lattice(network, strict=True)
-    first, own, second, last = (link for cell in plan.cells for link in cell.links)
+    first, own, second, last = (link for cell in plan.cells for link in closed(cell).links)
     assert isinstance(first.map, Window)
     assert isinstance(own.map, Diagonal)
     assert isinstance(second.map, Window)

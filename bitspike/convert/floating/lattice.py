@@ -17,18 +17,19 @@ Still in real numbers, and exact but for what :attr:`Lattice.notes` says. Rules:
 6. What no rule makes exact is approximated and said in a note, or refused where `strict` is asked for.
 """
 
-from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
+from typing import Literal
 
 import numpy as np
 import numpy.typing as npt
 
-from bitspike.convert.floating.maps import Diagonal, Map, Matrix, map_of, plus, then
+from bitspike.convert.floating.maps import Diagonal, Map, Matrix, apply, map_of, plus, then
 from bitspike.convert.floating.network import FloatNetwork
 from bitspike.convert.floating.nodes import Delay, FloatInput, Neurons, Reals
 from bitspike.convert.network import DECAY_ONE, Reset
 from bitspike.errors import UnsupportedError
 
+Own = Literal["chip", "late", "none"]
 #: Name of the population that fires in every step.
 CONSTANT = "constant"
 
@@ -57,6 +58,8 @@ class Cell:
         links: what enters.
         bias: what enters the membrane in every step.
         spiking: False for a read-out by its membrane.
+        own: what a connection of each neuron with itself makes of the chip's reset: ``late``, a step after the spike,
+            or ``none``; ``chip`` where there is none. See :func:`closed`.
     """
 
     name: str
@@ -71,6 +74,7 @@ class Cell:
     links: tuple[Link, ...]
     bias: Reals
     spiking: bool = True
+    own: Own = "chip"
 
     @property
     def size(self) -> int:
@@ -150,7 +154,6 @@ class _Builder:
 
     def _cell(self, p: Neurons) -> Cell:
         arriving = self._arriving(p.name, p.size)
-        du, dv = _decay(p.alpha), _decay(p.beta)
         rest = self._shift(p)
         threshold = p.threshold - rest if p.spiking else np.ones(p.size)
         if threshold.min() <= 0:
@@ -171,7 +174,6 @@ class _Builder:
             links = [replace(link, delay=link.delay + 1) for link in links]
             if not p.alpha.any() and bool(driven.bias.any()):
                 self._nearly(f"{p.name}: its bias acts from the first step on, a step earlier than it would")
-        links += self._own_resets(p, du, dv)
         self._say(p)
         return Cell(
             name=p.name,
@@ -180,12 +182,13 @@ class _Builder:
             shape=p.extents,
             alpha=p.alpha,
             beta=p.beta,
-            du=int(du[0]),
-            dv=int(dv[0]),
+            du=int(_decay(p.alpha)[0]),
+            dv=int(_decay(p.beta)[0]),
             reset="zero" if p.reset == "value" and p.spiking else "subtract",
             links=_summed(links),
             bias=bias,
             spiking=p.spiking,
+            own=_own(p),
         )
 
     def _shift(self, p: Neurons) -> Reals:
@@ -201,16 +204,6 @@ class _Builder:
         if not np.allclose(rest, p.reset_value, rtol=1e-9, atol=1e-12):
             self._nearly(f"{p.name}: its membrane begins where it resets to")
         return np.asarray(p.reset_value)
-
-    def _own_resets(self, p: Neurons, du: npt.NDArray[np.int64], dv: npt.NDArray[np.int64]) -> Iterator[Link]:
-        """Rule 4, with what the rounded decays keep."""
-        keeps, current = 1 - dv / DECAY_ONE, 1 - du / DECAY_ONE
-        if not p.spiking or p.reset == "value" or (p.reset == "subtract" and not p.reset_late):
-            return
-        weight = keeps if p.reset == "none" else keeps - 1
-        for delay, factor in ((1, weight), (2, -current * weight)):
-            if bool(factor.any()):
-                yield Link(source=p.name, delay=delay, map=Diagonal(factor=factor))
 
     def _say(self, p: Neurons) -> None:
         if p.reset_swallows:
@@ -269,9 +262,32 @@ def _summed(links: list[Link]) -> tuple[Link, ...]:
     return tuple(found.values())
 
 
-def _applied(linear: Map, bias: Reals) -> Reals:
-    from bitspike.convert.floating.maps import apply
+def closed(cell: Cell) -> Cell:
+    """The cell with the connections of its neurons with themselves that its reset needs; rule 4.
 
+    They depend on what the cell's own decays, as they are rounded, keep of a step.
+    """
+    keeps, current = 1 - cell.dv / DECAY_ONE, 1 - cell.du / DECAY_ONE
+    if cell.own == "chip":
+        return cell
+    weight = keeps if cell.own == "none" else keeps - 1
+    added = [
+        Link(source=cell.name, delay=delay, map=Diagonal(factor=np.full(cell.size, factor)))
+        for delay, factor in ((1, weight), (2, -current * weight))
+        if factor
+    ]
+    return replace(cell, links=_summed([*cell.links, *added]), own="chip")
+
+
+def _own(p: Neurons) -> Own:
+    if not p.spiking or p.reset == "value":
+        return "chip"
+    if p.reset == "none":
+        return "none"
+    return "late" if p.reset_late else "chip"
+
+
+def _applied(linear: Map, bias: Reals) -> Reals:
     return apply(linear, bias[None])[0]
 
 
