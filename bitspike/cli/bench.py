@@ -100,16 +100,29 @@ def accuracy(
     straight_width: Annotated[
         float | None, typer.Option("--straight-width", help="Of the surrogate, in weights; default: a measured one.")
     ] = None,
+    rates: Annotated[
+        str, typer.Option("--rates", help="Factors of the other sides' rates, such as 0.3,1,3; validation picks one.")
+    ] = "",
+    widths: Annotated[
+        str, typer.Option("--widths", help="Of the surrogate of straight-through, such as 3,8; validation picks one.")
+    ] = "",
     as_json: Json = False,
 ) -> None:
     """Accuracy, collapse gap and calibration of a recipe, beside straight-through and snnTorch (three runs a seed)."""
     from bitspike.errors import UsageError
-    from bitspike.train.bench_accuracy import SideOptions, bench_accuracy
+    from bitspike.train.bench_accuracy import bench_accuracy
+    from bitspike.train.bench_search import SideOptions
     from bitspike.train.recipe import load_recipe
 
     if not all(part.strip().isdecimal() for part in seeds.split(",")):
         raise UsageError(f"--seeds {seeds!r}; expected whole numbers with commas, such as 0,1,2")
-    options = SideOptions(snntorch_rate=snntorch_rate, straight_rate=straight_rate, straight_width=straight_width)
+    options = SideOptions(
+        snntorch_rate=snntorch_rate,
+        straight_rate=straight_rate,
+        straight_width=straight_width,
+        factors=_numbers("--rates", rates),
+        widths=_numbers("--widths", widths),
+    )
     with progress("bench") as notify:
         found = load_recipe(recipe)
         result = bench_accuracy(
@@ -121,6 +134,16 @@ def accuracy(
             notify=notify,
         )
     show(result, result.as_json(), as_json)
+
+
+def _numbers(option: str, text: str) -> tuple[float, ...]:
+    """Return the numbers of an option, with commas; none of an empty one."""
+    from bitspike.errors import UsageError
+
+    try:
+        return tuple(float(part) for part in text.split(",") if text)
+    except ValueError:
+        raise UsageError(f"{option} {text!r}; expected numbers with commas, such as 0.3,1,3") from None
 
 
 @app.command("detection")

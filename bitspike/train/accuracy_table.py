@@ -57,13 +57,35 @@ class Condition:
         return f"{'holds' if self.holds else 'FAILS':<6} {self.name}: {self.figures}"
 
 
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Trial:
+    """One candidate: the values of a side, its accuracy on the validation part, and whether it was taken."""
+
+    side: str
+    values: dict[str, float]
+    validation: float
+    taken: bool
+
+    def __str__(self) -> str:
+        values = ", ".join(f"{key} {value:g}" for key, value in self.values.items())
+        return f"{'taken' if self.taken else 'tried':<6} {self.side}, {values}: {self.validation:.2%} on validation"
+
+
 @dataclass(frozen=True, kw_only=True)
 class AccuracyBench:
-    """What was measured; see :mod:`bitspike.train.bench_accuracy`."""
+    """What was measured; see :mod:`bitspike.train.bench_accuracy`.
+
+    Attributes:
+        recipe: its name.
+        data: name of the data set.
+        outcomes: one a side and seed.
+        trials: the search for the other sides' values, where there was one.
+    """
 
     recipe: str
     data: str
     outcomes: tuple[Outcome, ...]
+    trials: tuple[Trial, ...] = ()
 
     @property
     def sides(self) -> tuple[str, ...]:
@@ -124,6 +146,7 @@ class AccuracyBench:
             "summary": {side: self._summary(side) for side in self.sides},
             "gaps": list(self.gaps),
             "conditions": [asdict(one) for one in self.conditions],
+            "trials": [asdict(one) for one in self.trials],
             "runs": [one.as_json() for one in self.outcomes],
         }
 
@@ -143,7 +166,7 @@ class AccuracyBench:
         console = Console(file=io.StringIO(), width=140, color_system=None)
         with console.capture() as printed:
             console.print(table)
-        return "\n".join([printed.get().rstrip(), *map(str, self.conditions)])
+        return "\n".join([printed.get().rstrip(), *map(str, self.trials), *map(str, self.conditions)])
 
     def _row(self, side: str, kind: str) -> Iterable[str]:
         one = self._of(side)[0]

@@ -7,12 +7,13 @@
 
 All sides see the same spikes in the same batches for the same epochs, seed by seed. Nothing is chosen on the test part:
 it is looked at once, after the last epoch. A temperature is fitted on the validation part for each side and kind of
-prediction alike, and scores are told with it and without it. ECE has 15 bins.
+prediction alike, and scores are told with it and without it. ECE has 15 bins. The rates of the other sides may be
+searched for on the validation part (:mod:`bitspike.train.bench_search`).
 """
 
-import dataclasses
 import json
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -20,38 +21,18 @@ from bitspike.errors import FileError, UsageError
 from bitspike.files import existing_file, replacing
 from bitspike.train.accuracy import Predictions, fitted, totals
 from bitspike.train.accuracy_table import AccuracyBench, Outcome
+from bitspike.train.bench_search import SEARCHED, SideOptions, search
 from bitspike.train.bench_sides import check_snntorch
 from bitspike.train.calibration import calibration
 from bitspike.train.recipe import Recipe, load_recipe
 from bitspike.train.run import RECIPE_FILE, RESULT_FILE, fit
 from bitspike.train.schema import differences
-from bitspike.train.snntorch_side import RATE, check_sequence, train_snntorch
-from bitspike.train.straight_through import straight_through
+from bitspike.train.snntorch_side import check_sequence, train_snntorch
 from bitspike.train.temperature import fit_temperature
 
 SIDES = ("bitspike", "straight-through", "snntorch")
 _FULL_PRECISION = 32
 Notify = Callable[[str, int, int], None]
-
-
-@dataclasses.dataclass(frozen=True, kw_only=True)
-class SideOptions:
-    """What the other sides need besides the recipe.
-
-    Attributes:
-        snntorch_rate: learning rate of Adam for snnTorch.
-        straight_rate: learning rate of the latent weights; None for what the module recommends.
-        straight_width: width of the surrogate gradient of straight-through, in weights; None likewise.
-    """
-
-    snntorch_rate: float = RATE
-    straight_rate: float | None = None
-    straight_width: float | None = None
-
-    def straight(self, recipe: Recipe) -> Recipe:
-        """Return the recipe of the straight-through side."""
-        given = {"rate": self.straight_rate, "width": self.straight_width}
-        return straight_through(recipe, **{key: value for key, value in given.items() if value is not None})
 
 
 def bench_accuracy(
@@ -86,19 +67,57 @@ def bench_accuracy(
         check_snntorch()
     if "snntorch" in sides:
         check_sequence(recipe.network)
-    recipes = {side: chosen.straight(recipe) if side == "straight-through" else recipe for side in sides}
     runs = [(side, seed) for seed in seeds for side in sides]
+    trainer = _Runs(recipe=recipe, out=out, named=bool(chosen.factors or chosen.widths), done={})
+
+    def tried(side: str, options: SideOptions) -> Outcome:
+        if notify is not None:
+            notify(f"{side}, {_named(options.of(side))}", 0, len(runs))
+        return trainer.outcome(side, seeds[0], options)
+
+    chosen, trials = search(chosen, sides, tried)
     outcomes = []
     for number, (side, seed) in enumerate(runs):
         if notify is not None:
             notify(f"{side}, seed {seed}", number, len(runs))
-        folder = None if out is None else out / f"{side}-{seed}"
-        seeded = recipes[side].with_seed(seed)
-        if side == "snntorch":
-            outcomes.append(_snntorch(seeded, folder, chosen.snntorch_rate))
-        else:
-            outcomes.append(_ours(side, seeded, folder))
-    return AccuracyBench(recipe=recipe.name, data=recipe.data.name, outcomes=tuple(outcomes))
+        outcomes.append(trainer.outcome(side, seed, chosen))
+    return AccuracyBench(recipe=recipe.name, data=recipe.data.name, outcomes=tuple(outcomes), trials=trials)
+
+
+@dataclass(frozen=True, kw_only=True)
+class _Runs:
+    """Runs of one recipe, each trained once.
+
+    Attributes:
+        recipe: of all sides.
+        out: where their folders are; None for none.
+        named: whether the folders of the other sides tell their values.
+        done: outcomes by folder name.
+    """
+
+    recipe: Recipe
+    out: Path | None
+    named: bool
+    done: dict[str, Outcome]
+
+    def outcome(self, side: str, seed: int, options: SideOptions) -> Outcome:
+        """Train and measure a side with a seed, or return what is known of it."""
+        name = f"{side}-{seed}"
+        if self.named and side in SEARCHED:
+            name += f"-{_named(options.of(side), between='-')}"
+        if name not in self.done:
+            folder = None if self.out is None else self.out / name
+            if side == "snntorch":
+                found = _snntorch(self.recipe.with_seed(seed), folder, options.snntorch_rate)
+            else:
+                of = options.straight(self.recipe) if side == "straight-through" else self.recipe
+                found = _ours(side, of.with_seed(seed), folder)
+            self.done[name] = found
+        return self.done[name]
+
+
+def _named(values: dict[str, float], *, between: str = ", ") -> str:
+    return between.join(f"{key}{'-' if between == '-' else ' '}{value:g}" for key, value in values.items())
 
 
 def _check(seeds: Sequence[int], sides: Sequence[str]) -> None:

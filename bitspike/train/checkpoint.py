@@ -77,14 +77,14 @@ def restore_checkpoint(trainer: Trainer, path: str | os.PathLike[str]) -> None:
             values[name] = torch.from_numpy(found).to(parameter.device)
     best = _best(trainer, config, tensors, values, path)
     no_more(path, tensors)
+    trainer.epoch = config["epoch"]
+    trainer.best = best
     with torch.no_grad():
         for key, parameter in _parameters(trainer).items():
             parameter.copy_(values[key])
             if parameter.requires_grad and trainer.moments:
                 state = {moment: values[f"{key}.{moment}"] for moment in trainer.moments}
-                trainer.optimiser.state[parameter] = {"step": torch.tensor(float(config["updates"])), **state}
-    trainer.epoch = config["epoch"]
-    trainer.best = best
+                trainer.optimiser.state[parameter] = {"step": torch.tensor(float(trainer.steps)), **state}
 
 
 def _check_config(trainer: Trainer, config: dict[str, Any], path: str | os.PathLike[str]) -> None:

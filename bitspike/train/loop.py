@@ -101,6 +101,12 @@ class Trainer:
         return math.ceil(len(self._samples) / self.recipe.training.batch)
 
     @property
+    def steps(self) -> int:
+        """Updates that the optimiser's state is of: it starts anew with the finish."""
+        done = self.epoch - self.schedule.before
+        return (done if done > 0 else self.epoch) * self.updates
+
+    @property
     def finished(self) -> bool:
         """Whether all epochs are done, or as many as the recipe waits for have brought nothing better."""
         training = self.recipe.training
@@ -130,6 +136,9 @@ class Trainer:
         """
         epoch = self.epoch + 1
         training = self.recipe.training
+        if epoch == self.schedule.before + 1:
+            # Straight gradients are far larger than those that the mean of squares remembers: steps would be too.
+            self.optimiser.state.clear()
         rates = self.schedule.rates(epoch)
         for group, rate in zip(self.optimiser.param_groups, rates, strict=True):
             group["lr"] = rate
@@ -240,6 +249,10 @@ class Trainer:
                 loss = loss + posterior.kl * divergence / len(self._samples)
             self.optimiser.zero_grad()
             loss.backward()  # type: ignore[no-untyped-call]
+            if finish:
+                # Deviations have no part in a certain network; the optimiser keeps a state of them all the same.
+                for scale in self.model.scales():
+                    scale.grad = torch.zeros_like(scale)
             self.processes.sum_gradients(self._trained(), share)
             self.optimiser.step()
         return logits.detach(), float(error.detach())

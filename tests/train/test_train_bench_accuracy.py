@@ -9,7 +9,8 @@ from bitspike.cli import main
 from bitspike.errors import FileError, UsageError
 from bitspike.train import bench_accuracy as bench_module
 from bitspike.train.accuracy_table import AccuracyBench, Outcome
-from bitspike.train.bench_accuracy import SideOptions, bench_accuracy
+from bitspike.train.bench_accuracy import bench_accuracy
+from bitspike.train.bench_search import SideOptions, search
 from bitspike.train.recipe import parse_recipe
 from bitspike.train.straight_through import straight_through
 
@@ -212,3 +213,68 @@ def test_straight_through_changes_weights_spikes_and_rate_alone(recipe):
     assert (found.data, found.network) == (recipe.data, recipe.network)
     with pytest.raises(UsageError, match=r"^floor: found 0"):
         straight_through(recipe, width=0)
+
+
+def test_the_best_on_validation_is_taken_and_each_candidate_told():
+    accuracies = {0.5: 0.7, 1.0: 0.8, 2.0: 0.8}
+    asked = []
+
+    def run(side, options):
+        values = options.of(side)
+        asked.append((side, *values.values()))
+        base = 0.02 if side == "straight-through" else 1e-3
+        wide = values.get("width", 8.0) == 3.0
+        one = outcome(side, 0, [0.1], [0.1])
+        return dataclasses.replace(one, validation={"map": accuracies[round(values["rate"] / base, 9)] + 0.1 * wide})
+
+    options = SideOptions(factors=(0.5, 1.0, 2.0), widths=(8.0, 3.0))
+    found, trials = search(options, SIDES, run)
+    # The first of equal ones.
+    assert (found.straight_rate, found.straight_width, found.snntorch_rate) == (0.02, 3.0, 1e-3)
+    assert len(asked) == len(trials) == 9
+    assert [str(one) for one in trials if one.taken] == [
+        "taken  straight-through, rate 0.02, width 3: 90.00% on validation",
+        "taken  snntorch, rate 0.001: 80.00% on validation",
+    ]
+    assert str(trials[0]) == "tried  straight-through, rate 0.01, width 8: 70.00% on validation"
+    asked.clear()
+    assert search(options, ("bitspike",), run) == (options, ())
+    assert search(SideOptions(), SIDES, run) == (SideOptions(), ())
+    assert asked == []
+
+
+def test_what_was_searched_is_not_trained_again(recipe, tmp_path):
+    options = SideOptions(factors=(0.01, 1.0))
+    told = []
+    found = bench_accuracy(
+        recipe,
+        seeds=(0, 1),
+        sides=("snntorch",),
+        out=tmp_path,
+        options=options,
+        notify=lambda *one: told.append(one[0]),
+    )
+    assert told == ["snntorch, rate 1e-05", "snntorch, rate 0.001", "snntorch, seed 0", "snntorch, seed 1"]
+    assert sorted(path.name for path in tmp_path.iterdir()) == [
+        "snntorch-0-rate-0.001", "snntorch-0-rate-1e-05", "snntorch-1-rate-0.001",
+    ]  # fmt: skip
+    assert [one.taken for one in found.trials] == [False, True]
+    assert found.trials[1].validation == found.outcomes[0].validation["map"]
+    assert found.as_json()["trials"][1]["values"] == {"rate": 0.001}
+    assert str(found.trials[1]) in str(found)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["--rates", "1,x"], "--rates '1,x'; expected numbers with commas, such as 0.3,1,3"),
+        (["--rates", "1,1"], "rates: found 1.0,1.0; expected numbers above 0, each once"),
+        (["--widths", "0"], "widths: found 0.0; expected numbers above 0, each once"),
+        (["--rates", "nan"], "rates: found nan; expected numbers above 0, each once"),
+    ],
+)
+def test_impossible_searches_are_refused(arguments, message, tmp_path, capsys):
+    file = tmp_path / "small.toml"
+    file.write_text(TEXT, encoding="utf-8")
+    assert main(["bench", "accuracy", str(file), *arguments]) == 2
+    assert message in capsys.readouterr().err

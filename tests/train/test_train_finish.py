@@ -122,6 +122,14 @@ def test_a_finish_changes_bits_and_biases_and_only_from_its_first_epoch_on():
     assert not torch.equal(trainers[0].model.biases()[0], before[1])
 
 
+def test_the_optimiser_starts_anew_with_the_finish():
+    trainer = Trainer(recipe())
+    for expected in (1, 2, 3, 1, 2):
+        list(trainer.run_epoch())
+        steps = {int(state["step"]) for state in trainer.optimiser.state.values()}
+        assert steps == {expected * trainer.updates} == {trainer.steps}
+
+
 def test_the_kept_posterior_has_the_sharpness_of_the_finish():
     trainer = Trainer(recipe(more="sharpness = 4.0"))
     while not trainer.finished:
@@ -130,16 +138,17 @@ def test_the_kept_posterior_has_the_sharpness_of_the_finish():
     assert torch.equal(kept.locations()[0], 4.0 * trainer.model.locations()[0])
 
 
-def test_a_run_stopped_in_its_finish_goes_on_bit_for_bit(tmp_path, monkeypatch):
+@pytest.mark.parametrize(("family", "done"), [("bernoulli", 4), ("bernoulli", 3), ("gaussian", 4)])
+def test_a_run_stopped_in_its_finish_or_before_goes_on_bit_for_bit(family, done, tmp_path, monkeypatch):
     class StoppedError(Exception):
         pass
 
     def stop(trainer, path):
         save_checkpoint(trainer, path)
-        if trainer.epoch == 4:
+        if trainer.epoch == done:
             raise StoppedError
 
-    found = recipe()
+    found = recipe(family=family)
     whole = fit(found, progress=False)
     monkeypatch.setattr("bitspike.train.run.save_checkpoint", stop)
     with pytest.raises(StoppedError):
