@@ -136,6 +136,25 @@ def accuracy(
     show(result, result.as_json(), as_json)
 
 
+@app.command("calibration")
+def calibration(
+    runs: Annotated[list[Path], typer.Argument(metavar="RUN...", help="Run folders of one data set, one a seed.")],
+    against: Annotated[
+        list[Path] | None, typer.Option("--against", help="A run of plain straight-through; may be given again.")
+    ] = None,
+    seed: Annotated[int, typer.Option("--seed", help="Of the draws.")] = 0,
+    as_json: Json = False,
+) -> None:
+    """ECE, NLL and Brier score of finished runs, and how far their test part can tell them apart."""
+    from bitspike.train import load_run
+    from bitspike.train.bench_calibration import bench_calibration
+
+    result = bench_calibration(
+        [load_run(one) for one in runs], against=[load_run(one) for one in against or ()], seed=seed
+    )
+    show(result, result.as_json(), as_json)
+
+
 def _numbers(option: str, text: str) -> tuple[float, ...]:
     """Return the numbers of an option, with commas; none of an empty one."""
     from bitspike.errors import UsageError

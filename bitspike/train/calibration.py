@@ -95,8 +95,14 @@ def detection(known: Probabilities, unknown: Probabilities) -> float:
     return float((below + up_to).sum() / (2 * len(inside) * len(outside)))
 
 
+def bin_of(confidence: npt.NDArray[np.float64], bins: int) -> npt.NDArray[np.int64]:
+    """Return the number of the bin, from 0, in which each largest probability lies; bins are closed above."""
+    found: npt.NDArray[np.int64] = np.clip(np.ceil(confidence * bins).astype(np.int64) - 1, 0, bins - 1)
+    return found
+
+
 def _bins(confidence: npt.NDArray[np.float64], right: npt.NDArray[np.float64], bins: int) -> list[Bin]:
-    index = np.clip(np.ceil(confidence * bins).astype(np.int64) - 1, 0, bins - 1)
+    index = bin_of(confidence, bins)
     found = []
     for k in range(bins):
         here = index == k

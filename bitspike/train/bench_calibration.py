@@ -1,0 +1,217 @@
+"""Calibration of finished runs, and what their test part is large enough to tell.
+
+An ECE of few samples is not 0 for a predictor that is exactly right: bins of a few samples are off by chance. Beside
+each ECE stands what it would be by chance alone: labels are drawn from the predictor's own confidences, again and
+again. A difference of two predictors has the interval that holds 95 % of the differences over test samples drawn with
+replacement, the same draws for both and for all runs. NLL and Brier score have no bins and are the fairer judges.
+
+All is measured at the temperature that was fitted on the validation part, for each run and kind of prediction alike.
+"""
+
+import io
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from bitspike.errors import UsageError
+from bitspike.train.accuracy import collapsed_predictions
+from bitspike.train.calibration import BINS, FLOOR, Labels, Probabilities, bin_of
+from bitspike.train.run import Run
+from bitspike.train.temperature import fit_temperature, heated
+
+DRAWS = 1000
+_PERCENTILES = (2.5, 97.5)
+_FAMILY = "latent"
+SCORES = ("ece", "nll", "brier")
+Floats = npt.NDArray[np.float64]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Row:
+    """Mean scores of one kind of prediction over the runs.
+
+    Attributes:
+        kind: ``posterior``, ``committee``, ``map``, or ``straight-through``.
+        runs: how many.
+        accuracy, ece, nll, brier: at the fitted temperature.
+        chance: the ECE that exact confidences of these sizes would have.
+    """
+
+    kind: str
+    runs: int
+    accuracy: float
+    ece: float
+    chance: float
+    nll: float
+    brier: float
+
+
+@dataclass(frozen=True, kw_only=True)
+class Difference:
+    """The committee's score less that of another kind, and its interval of 95 %."""
+
+    than: str
+    score: str
+    value: float
+    low: float
+    high: float
+
+    def __str__(self) -> str:
+        if self.low <= 0 <= self.high:
+            judged = "no difference that these samples could tell"
+        else:
+            judged = "better" if self.value < 0 else "worse"
+        scale, unit = (100, " points") if self.score == "ece" else (1, "")
+        interval = f"{scale * self.low:+.4f} to {scale * self.high:+.4f}"
+        return f"{self.score} of the committee less {self.than}: {scale * self.value:+.4f}{unit} ({interval}): {judged}"
+
+
+@dataclass(frozen=True, kw_only=True)
+class CalibrationBench:
+    """What was measured; see the module's docstring."""
+
+    data: str
+    samples: int
+    rows: tuple[Row, ...]
+    differences: tuple[Difference, ...]
+
+    def as_json(self) -> dict[str, Any]:
+        """Plain JSON values."""
+        return asdict(self)
+
+    def __str__(self) -> str:
+        from rich import box
+        from rich.console import Console
+        from rich.table import Table
+
+        table = Table(title=f"{self.data}, {self.samples} samples", box=box.SIMPLE, padding=(0, 1))
+        for heading in ("", "runs", "accuracy %", "ECE %", "by chance %", "NLL", "Brier"):
+            table.add_column(heading, justify="right" if heading else "left", no_wrap=True)
+        for row in self.rows:
+            table.add_row(
+                row.kind, str(row.runs), f"{100 * row.accuracy:.2f}", f"{100 * row.ece:.2f}", f"{100 * row.chance:.2f}",
+                f"{row.nll:.4f}", f"{row.brier:.4f}",
+            )  # fmt: skip
+        console = Console(file=io.StringIO(), width=110, color_system=None)
+        with console.capture() as printed:
+            console.print(table)
+        return "\n".join([printed.get().rstrip(), *map(str, self.differences)])
+
+
+@dataclass(frozen=True, eq=False)
+class _Found:
+    """What each test sample says of one kind, arrays of shape (runs, samples)."""
+
+    confidence: Floats
+    right: Floats
+    nll: Floats
+    brier: Floats
+
+    def score(self, name: str, rows: npt.NDArray[np.intp]) -> float:
+        """Return a score over the samples `rows`, averaged over the runs."""
+        if name != "ece":
+            return float(getattr(self, name)[:, rows].mean())
+        pairs = zip(self.confidence, self.right, strict=True)
+        return float(np.mean([_ece(confidence[rows], right[rows]) for confidence, right in pairs]))
+
+
+def bench_calibration(runs: Sequence[Run], *, against: Sequence[Run] = (), seed: int = 0) -> CalibrationBench:
+    """Measure finished runs together.
+
+    Args:
+        runs: one or more of one data set, such as those of several seeds.
+        against: runs of plain straight-through on the same data; none for no comparison with them.
+        seed: of the draws.
+
+    Raises:
+        UsageError: no run, or runs of different data.
+    """
+    if not runs:
+        raise UsageError("runs: found none; expected one or more")
+    data = runs[0].recipe.data
+    for run in (*runs, *against):
+        if run.recipe.data != data:
+            raise UsageError(f"runs: found data {run.recipe.data.name}; expected the data of the first, {data.name}")
+    for run in against:
+        if run.recipe.posterior.family != _FAMILY:
+            raise UsageError(f"against: found family {run.recipe.posterior.family}; expected {_FAMILY}")
+    ours = [_fitted(run) for run in runs]
+    found = {kind: _joined([each[kind] for each in ours]) for kind in ("posterior", "committee", "map")}
+    if against:
+        found["straight-through"] = _joined([_fitted(run)["map"] for run in against])
+    samples = len(runs[0].test)
+    everything = np.arange(samples)
+    random = np.random.Generator(np.random.Philox(seed))
+    rows = tuple(
+        Row(
+            kind=kind,
+            runs=len(each.right),
+            accuracy=float(each.right.mean()),
+            chance=float(np.mean([chance_ece(one, random) for one in each.confidence])),
+            **{name: each.score(name, everything) for name in SCORES},
+        )
+        for kind, each in found.items()
+    )
+    drawn = random.integers(0, samples, (DRAWS, samples))
+    others = [kind for kind in ("map", "straight-through") if kind in found]
+    return CalibrationBench(
+        data=runs[0].test.name,
+        samples=samples,
+        rows=rows,
+        differences=tuple(
+            _difference(found["committee"], found[than], than, score, drawn) for than in others for score in SCORES
+        ),
+    )
+
+
+def chance_ece(confidence: Floats, random: np.random.Generator, *, draws: int = DRAWS, bins: int = BINS) -> float:
+    """Return the mean ECE over labels that are right with exactly the given confidences, shape (samples,)."""
+    return float(
+        np.mean([_ece(confidence, random.random(len(confidence)) < confidence, bins=bins) for _ in range(draws)])
+    )
+
+
+def _difference(committee: _Found, other: _Found, than: str, score: str, drawn: npt.NDArray[np.intp]) -> Difference:
+    values = [committee.score(score, rows) - other.score(score, rows) for rows in drawn]
+    everything = np.arange(drawn.shape[1])
+    low, high = np.percentile(values, _PERCENTILES)
+    return Difference(
+        than=than,
+        score=score,
+        value=committee.score(score, everything) - other.score(score, everything),
+        low=float(low),
+        high=float(high),
+    )
+
+
+def _joined(each: Sequence[tuple[Floats, Floats, Floats, Floats]]) -> _Found:
+    return _Found(*(np.stack(part) for part in zip(*each, strict=True)))
+
+
+def _fitted(run: Run) -> dict[str, tuple[Floats, Floats, Floats, Floats]]:
+    """Return what each test sample says, by kind, at the temperature fitted on the validation part."""
+    members = run.recipe.training.members
+    validation, test = (
+        collapsed_predictions(run.model, part.spikes, members=members) for part in (run.validation, run.test)
+    )
+    return {
+        kind: _samples(heated(each, fit_temperature(validation[kind], run.validation.labels)), run.test.labels)
+        for kind, each in test.items()
+    }
+
+
+def _samples(probabilities: Probabilities, labels: Labels) -> tuple[Floats, Floats, Floats, Floats]:
+    own = probabilities[np.arange(len(labels)), labels]
+    right = (probabilities.argmax(axis=1) == labels).astype(np.float64)
+    brier = ((probabilities - np.eye(probabilities.shape[1])[labels]) ** 2).sum(axis=1)
+    return probabilities.max(axis=1), right, -np.log(np.maximum(own, FLOOR)), brier
+
+
+def _ece(confidence: Floats, right: npt.NDArray[Any], *, bins: int = BINS) -> float:
+    """Return the ECE as :func:`bitspike.train.calibration.calibration` has it."""
+    index = bin_of(confidence, bins)
+    off = np.bincount(index, weights=confidence - right, minlength=bins)
+    return float(np.abs(off).sum()) / len(confidence)
