@@ -13,9 +13,10 @@ import numpy as np
 import numpy.typing as npt
 
 from bitspike.convert.collapse import Committee, TrainedModel, collapse
+from bitspike.convert.committee_files import named, write_members
 from bitspike.convert.floating.network import FloatNetwork
 from bitspike.convert.floating.nir_import import from_nir
-from bitspike.convert.formats import Format, import_file, load
+from bitspike.convert.formats import Format, format_of, import_file, load
 from bitspike.convert.formats import export as _export
 from bitspike.convert.lavadl.input_neurons import InputNeurons, read_input_neurons
 from bitspike.convert.network import IntegerNetwork
@@ -146,14 +147,19 @@ def from_snntorch(model: "nn.Module", sample: "Tensor | Sequence[int]", *, name:
 
 
 def export(
-    network: IntegerNetwork, path: str | os.PathLike[str], format_name: str | None = None, **options: Any
+    network: IntegerNetwork | Committee, path: str | os.PathLike[str], format_name: str | None = None, **options: Any
 ) -> Format | Emitter:
     """Write `network` as a file that is read back and compared, or as a program in C.
 
     The ending of `path` says which, unless `format_name` does; see :func:`bitspike.convert.formats.export` and
-    :data:`bitspike.targets.emit.EMITTERS`.
+    :data:`bitspike.targets.emit.EMITTERS`. A committee becomes a new folder `path` with a file for each member; its
+    format must be named.
     """
     program = emitter_of(path, format_name)
+    if isinstance(network, Committee):
+        form = program or format_of(path, format_name or "")
+        write_members(named(network), path, form.endings[0], lambda m, to: export(m, to, form.name, **options))
+        return form
     if program is None:
         return _export(network, path, format_name, **options)
     if options:

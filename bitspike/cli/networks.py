@@ -25,6 +25,7 @@ def collapse(
 ) -> None:
     """Collapse a trained posterior to bits: one network file, or a committee."""
     from bitspike.convert.collapse import collapse as collapse_model
+    from bitspike.convert.committee_files import named
     from bitspike.convert.store import save
     from bitspike.train import load_run
 
@@ -37,7 +38,7 @@ def collapse(
     files: dict[Path, IntegerNetwork] = {}
     if members is not None:
         committee = collapse_model(trained.model, "committee", members=members, seed=seed, name=name)
-        files = {out / f"member-{k}.safetensors": member for k, member in enumerate(committee)}
+        files = {out / f"{key}.safetensors": member for key, member in named(committee).items()}
     elif sample is not None:
         files = {out: collapse_model(trained.model, "sample", seed=sample, name=name)}
     else:
@@ -65,12 +66,17 @@ def export(
     ] = False,
     as_json: Json = False,
 ) -> None:
-    """Write a network in a format that others run; read it back and compare before the file appears."""
+    """Write a network, or each member of a committee's folder, in a format that others run, read back and compared."""
     from bitspike.api import export as export_network
+    from bitspike.convert.committee_files import load_members, write_members
     from bitspike.convert.formats import format_of, load
     from bitspike.targets.emit import Emitter, emitter_of
 
-    name = (emitter_of(out, format_) or format_of(out, format_)).name
+    committee = Path(net).is_dir()
+    if committee and format_ is None:
+        raise UsageError(f"--format: missing; expected one for the members in {net}")
+    chosen = emitter_of(out, format_) or format_of(out, format_)
+    name = chosen.name
     options: dict[str, Any] = {"form": "step"} if step else {}
     options |= {"portable": True} if portable else {}
     options |= {"encode_soft_reset": True} if soft_reset else {}
@@ -81,6 +87,17 @@ def export(
     ):
         if given and name != wanted:
             raise UsageError(f"{label}: only format {wanted} has it; --out is {name}")
+    if committee:
+        members = load_members(net)
+        files = write_members(
+            members, out, chosen.endings[0], lambda member, to: export_network(member, to, name, **options)
+        )
+        rows = [
+            {"path": str(file), "format": name, "bytes": file.stat().st_size, "digest": member.digest()}
+            for file, member in zip(files, members.values(), strict=True)
+        ]
+        show("\n".join(f"{row['path']}: {name}, {row['bytes']:,} bytes" for row in rows), {"files": rows}, as_json)
+        return
     network = load(net)
     form = export_network(network, out, format_, **options)
     size = out.stat().st_size

@@ -113,12 +113,14 @@ def simulate(
         simulate_nir(Path(net), run, as_json=as_json)
         return
     run.refuse_for_integers()
-    _simulate(run, _members(Path(net)), engine or "reference", input_layer, ranges, as_json=as_json)
+    from bitspike.convert.committee_files import load_networks
+
+    _simulate(run, load_networks(net), engine or "reference", input_layer, ranges, as_json=as_json)
 
 
 def _simulate(
     run: FloatRun,
-    members: list[IntegerNetwork],
+    members: tuple[IntegerNetwork, ...],
     engine: str,
     layer: Path | None,
     ranges: Ranges,
@@ -265,14 +267,3 @@ def _samples(
     else:
         raise UsageError("--encoder and --input-layer exclude each other; expected one of them")
     return found if first is None else found.first(first)
-
-
-def _members(path: Path) -> list[IntegerNetwork]:
-    from bitspike.convert.formats import load
-
-    if not path.is_dir():
-        return [load(path)]
-    files = sorted(path.glob("*.safetensors"))
-    if not files:
-        raise UsageError(f"{path}: no .safetensors files; expected a network file or a folder of a committee's members")
-    return [load(file) for file in files]
