@@ -16,6 +16,7 @@ from bitspike.convert.collapse import Committee, TrainedModel, collapse
 from bitspike.convert.committee_files import named, write_members
 from bitspike.convert.floating.network import FloatNetwork
 from bitspike.convert.floating.nir_import import from_nir
+from bitspike.convert.floating.nir_lint import lint
 from bitspike.convert.formats import Format, format_of, import_file, load
 from bitspike.convert.formats import export as _export
 from bitspike.convert.lavadl.input_neurons import InputNeurons, read_input_neurons
@@ -49,6 +50,7 @@ __all__ = [
     "from_nir",
     "from_snntorch",
     "import_file",
+    "lint",
     "load",
     "load_data",
     "load_signals",

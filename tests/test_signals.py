@@ -175,3 +175,41 @@ def test_all_recorded_counts_of_the_convolutional_network():
     assert np.array_equal(record.counts["12"], reference["out_counts"])
     assert np.array_equal(record.counts["1"].reshape(100, 16, 16, 16), reference["layer0_counts"])
     assert record.accuracy(signals.labels) == 0.98
+
+
+def test_a_foreign_file_is_put_onto_the_lattice(capsys, tmp_path, foreign):
+    out = tmp_path / "net.safetensors"
+    words = ("--dt", 1e-3, "--data", "digits", "--steps", 8, "--samples", 40, "--out", out)
+    text = told(capsys, "import", foreign, *words)
+    assert "network foreign, quantised" in text
+    assert "held out: 40 samples x 8 steps" in text
+    assert "note: reset to v_reset, as NIR says" in text
+    assert f"{out}: written, read back and equal" in text
+    report = json.loads(told(capsys, "import", foreign, *words, "--bits", 4, "--json"))
+    assert report["digest"] == bitspike.load(out).digest()
+    assert "accuracy" in told(capsys, "simulate", out, "--data", "digits", "--samples", 5)
+
+
+def test_mistakes_about_the_lattice(capsys, tmp_path, foreign):
+    out = ("--out", tmp_path / "net.safetensors")
+    assert "holds real numbers; expected samples" in told(capsys, "import", foreign, "--dt", 1e-3, *out, code=2)
+    np.savez(tmp_path / "values.npz", values=np.full((8, 5, 64), 0.25))
+    words = ("--dt", 1e-3, "--data", tmp_path / "values.npz")
+    assert "real values; expected spikes" in told(capsys, "import", foreign, *words, *out, code=2)
+    from builders import chain
+
+    bitspike.export(chain((64, 10)), tmp_path / "own.nir")
+    assert "--dt: for NIR files of other" in told(capsys, "import", tmp_path / "own.nir", "--dt", 1, *out, code=2)
+
+
+def test_lint_ends_with_1_where_a_file_has_errors(capsys, foreign):
+    assert "warning dt " in told(capsys, "lint", foreign)
+    assert json.loads(told(capsys, "lint", foreign, "--dt", 1e-3, "--json"))["dt"] == 1e-3
+    import h5py
+
+    with h5py.File(foreign, "r+") as file:
+        file["node/nodes/lif/tau"][0] = -1
+    assert main(["lint", str(foreign)]) == 1
+    assert "node lif (LIF): tau reaches -1" in capsys.readouterr().out
+    foreign.write_bytes(b"no")
+    assert "is not a readable NIR file" in told(capsys, "lint", foreign, code=2)

@@ -5,7 +5,7 @@ from typing import Annotated
 import typer
 
 from bitspike import __version__
-from bitspike.cli import bench, networks, proof, work
+from bitspike.cli import bench, floating, networks, proof, work
 
 app = typer.Typer(
     name="bitspike",
@@ -37,6 +37,7 @@ app.command("train")(work.train)
 app.command("collapse")(networks.collapse)
 app.command("export")(networks.export)
 app.command("import")(networks.import_)
+app.command("lint")(floating.lint_file)
 app.command("lower")(networks.lower)
 app.command("simulate")(proof.simulate)
 app.command("verify")(proof.verify)

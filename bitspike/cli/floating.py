@@ -7,7 +7,7 @@ from typing import Annotated, Any, Literal
 
 import typer
 
-from bitspike.cli.console import progress, show
+from bitspike.cli.console import Json, progress, show
 from bitspike.errors import UsageError
 from bitspike.samples import SignalData, SpikeData
 
@@ -42,6 +42,14 @@ Trace = Annotated[
     list[str] | None,
     typer.Option("--trace", help="Float engine: a population of which --out keeps every step; again for more."),
 ]
+Calibration = Annotated[
+    str | None,
+    typer.Option("--data", help="NIR of other tools: samples on which it is put onto the lattice, as for simulate."),
+]
+CalibrationSamples = Annotated[
+    int, typer.Option("--samples", min=4, help="With --data: how many for the search, and how many to test it.")
+]
+Bits = Annotated[int, typer.Option("--bits", min=1, max=8, help="With --data: bits of a weight's magnitude.")]
 #: Options of a float run that mean nothing to an integer network.
 FLOAT_ONLY = ("dt", "reset", "steps", "counts", "late", "single", "traces")
 
@@ -111,3 +119,63 @@ def _signals(run: FloatRun) -> SpikeData | SignalData:
         run.data, part=run.part, steps=run.steps, seed=run.seed, counts=run.counts, late=run.late, **options
     )
     return found if run.samples is None else found.first(run.samples)
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Quantising:
+    """How a NIR file of another tool is put onto the lattice."""
+
+    data: str | None
+    samples: int
+    steps: int | None
+    bits: int
+    dt: float | None
+    reset: Literal["value", "subtract"] | None
+
+
+def import_nir(file: Path, out: Path, plan: Quantising, *, as_json: bool) -> None:
+    """Quantise a NIR file, write the integer network, print the report."""
+    from bitspike.api import quantise
+    from bitspike.convert.floating.nir_import import from_nir
+    from bitspike.convert.store import save
+
+    network = from_nir(file, dt=plan.dt, reset=plan.reset)
+    if plan.data is None:
+        raise UsageError(
+            f"--data: {file} holds real numbers; expected samples on which they are put onto the lattice "
+            "(or bitspike simulate, which runs them as they are)"
+        )
+    calibration, held_out = _calibration(plan.data, plan)
+    with progress("quantise") as notify:
+        moved = quantise(network, calibration, held_out=held_out, bits=plan.bits, notify=notify)
+    save(moved.network, out)
+    lines = [str(moved), *(f"note: {note}" for note in network.notes), f"{out}: written, read back and equal"]
+    show("\n".join(lines), moved.as_json() | {"path": str(out), "network": moved.network.name}, as_json)
+
+
+def _calibration(name: str, plan: Quantising) -> tuple[SpikeData, SpikeData | None]:
+    """Samples of the training part for the search and of the test part for the report; of an npz all for both."""
+    from bitspike.signals import load_signals
+
+    def load(part: str) -> SpikeData:
+        found = load_signals(name, part=part, steps=plan.steps)
+        if not isinstance(found, SpikeData):
+            raise UsageError(f"--data {name}: real values; expected spikes, which the lattice takes alone")
+        return found.first(plan.samples)
+
+    alone = name.endswith(".npz") and ":" not in name
+    return load("train"), None if alone else load("test")
+
+
+def lint_file(
+    file: Annotated[Path, typer.Argument(metavar="FILE.nir", help="Any NIR file.")],
+    dt: Annotated[float | None, typer.Option("--dt", help="The step that is meant.")] = None,
+    as_json: Json = False,
+) -> None:
+    """List what a NIR file leaves open or has wrong, and what each known reader makes of it; 1 where it has errors."""
+    from bitspike.convert.floating.nir_lint import lint
+
+    result = lint(file, dt=dt)
+    show(result, result.as_json(), as_json)
+    if not result.passed:
+        raise typer.Exit(1)

@@ -6,6 +6,16 @@ from typing import Annotated, Any
 import typer
 
 from bitspike.cli.console import Json, Network, show
+from bitspike.cli.floating import (
+    Bits,
+    Calibration,
+    CalibrationSamples,
+    Dt,
+    Quantising,
+    ResetOption,
+    import_nir,
+    is_float_file,
+)
 from bitspike.convert.network import IntegerNetwork
 from bitspike.errors import UsageError
 
@@ -110,30 +120,49 @@ def export(
 
 def import_(
     file: Annotated[
-        Path, typer.Argument(metavar="FILE", help="A NIR, ONNX or NetX file of bitspike's, or lava-dl's own NetX file.")
+        Path,
+        typer.Argument(metavar="FILE", help="Bitspike's own NIR, ONNX or NetX; NetX of lava-dl; NIR of any tool."),
     ],
     out: Out,
     format_: Annotated[str | None, typer.Option("--format", help="Its format; default: by its ending.")] = None,
     steps: Annotated[
-        int | None, typer.Option("--steps", help="Window of a sample, where the file says none: lava-dl's NetX.")
+        int | None,
+        typer.Option("--steps", help="Window of a sample, where the file says none: NIR and NetX of other tools."),
     ] = None,
     input_shape: Annotated[
         str | None, typer.Option("--input-shape", help="As 2x34x34, where the file begins with a convolution: NetX.")
     ] = None,
+    dt: Dt = None,
+    reset: ResetOption = None,
+    data: Calibration = None,
+    samples: CalibrationSamples = 64,
+    bits: Bits = 8,
     as_json: Json = False,
 ) -> None:
-    """Read a network from another format and write it as .safetensors; say what the file leaves open."""
+    """Read a network from another format and write it as .safetensors; say what the file leaves open.
+
+    NIR of other tools is in real numbers: it is put onto the lattice, and a report says what that moved.
+    """
     from bitspike.convert.formats import import_file
     from bitspike.convert.store import save
 
+    if format_ in (None, "nir") and is_float_file(str(file)):
+        plan = Quantising(
+            data=data, samples=samples, steps=steps, bits=bits, dt=dt, reset=None if reset is None else reset.value
+        )
+        import_nir(file, out, plan, as_json=as_json)
+        return
+    for name, given in (("dt", dt), ("reset", reset), ("data", data)):
+        if given is not None:
+            raise UsageError(f"--{name}: for NIR files of other tools; expected none here")
     options: dict[str, Any] = {} if steps is None else {"steps": steps}
     if input_shape is not None:
         options["input_shape"] = _shape(input_shape)
     imported = import_file(file, format_, **options)
     network = imported.network
     save(network, out)
-    data = {"path": str(out), "network": network.name, "digest": network.digest(), "notes": list(imported.notes)}
-    show(f"{imported}\n{out}: written, read back and equal", data, as_json)
+    row = {"path": str(out), "network": network.name, "digest": network.digest(), "notes": list(imported.notes)}
+    show(f"{imported}\n{out}: written, read back and equal", row, as_json)
 
 
 def _shape(text: str) -> tuple[int, ...]:
