@@ -22,6 +22,7 @@ Lava 0.10 models it (``PyLifModelBitAcc``) and as a recorded Loihi 2 trace shows
 against this one for equality.
 """
 
+from collections.abc import Callable
 from typing import Literal
 
 import numpy as np
@@ -35,6 +36,9 @@ Integers = npt.NDArray[np.int64]
 #: ``exact`` refuses to leave 24 bits; ``lava`` wraps `u` once and clips `v`, as Lava's model does.
 Overflow = Literal["exact", "lava"]
 
+#: What :func:`step` is: population, u, v and input give the new u, v and spikes.
+Rule = Callable[..., tuple[Integers, Integers, Integers]]
+
 INPUT_MAX = (1 << 15) - 1
 
 
@@ -43,10 +47,17 @@ def truncate(x: Integers, bits: int) -> Integers:
     return np.sign(x) * (np.abs(x) >> bits)
 
 
-def run_reference(network: IntegerNetwork, spikes: npt.NDArray[np.uint8], *, overflow: Overflow = "exact") -> Record:
+def run_reference(
+    network: IntegerNetwork,
+    spikes: npt.NDArray[np.uint8],
+    *,
+    overflow: Overflow = "exact",
+    rule: Rule | None = None,
+) -> Record:
     """Run a legal network on `spikes`, 0 or 1 of shape (samples, steps, neurons of all inputs).
 
-    The run lasts ``steps`` plus the largest latency; input is silent after its last step.
+    The run lasts ``steps`` plus the largest latency; input is silent after its last step. A `rule` takes the place of
+    :func:`step`: to see what another arithmetic would have given.
 
     Raises:
         RangeError: where `overflow` is ``exact`` and a state or an input leaves its register.
@@ -71,7 +82,7 @@ def run_reference(network: IntegerNetwork, spikes: npt.NDArray[np.uint8], *, ove
             u, v = state[p.name]
             if t == p.start:
                 u, v = np.zeros_like(u), np.zeros_like(v)
-            u, v, s = step(p, u, v, a, overflow=overflow, when=t)
+            u, v, s = (rule or step)(p, u, v, a, overflow=overflow, when=t)
             state[p.name] = u, v
             fired[p.name][:, t] = s
             history[p.name][0][:, t], history[p.name][1][:, t] = u, v

@@ -12,6 +12,7 @@ from bitspike.convert.collapse import TrainedModel
 from bitspike.convert.network import IntegerNetwork
 from bitspike.errors import UsageError
 from bitspike.samples import SpikeData
+from bitspike.sim.causes import Reason, find_reason
 from bitspike.sim.engines import engine
 from bitspike.sim.record import Record
 from bitspike.sim.run import simulate
@@ -77,6 +78,7 @@ class EngineResult:
     latency: int
     seconds: float
     first: Divergence | None
+    reason: Reason | None = None
 
     @property
     def equal(self) -> bool:
@@ -114,7 +116,7 @@ class Verification:
         verdict = (
             f"equal: every compared value of every engine is that of {self.baseline}"
             if self.passed
-            else "\n".join(str(r.first) for r in self.engines[1:] if r.first)
+            else "\n".join(_told(r) for r in self.engines[1:] if r.first)
         )
         title = f"network {self.network} on {self.data}, differences from {self.baseline}:"
         return "\n".join([title, head, *rows, verdict])
@@ -220,6 +222,12 @@ def _timed(job: tuple[str, IntegerNetwork, str, dict[str, Any], int | None], dat
     return record, round(time.perf_counter() - begin, 3)
 
 
+def _told(result: EngineResult) -> str:
+    """The first place, and the reason where one is known."""
+    known = f"{result.reason}" if result.reason else "none of the known causes explains all of it"
+    return f"{result.first}\n  reason: {known}"
+
+
 def _silent(label: str, number: int, total: int) -> None:
     """What `notify` is where nobody wants to know."""
 
@@ -239,6 +247,7 @@ def _compare(network: IntegerNetwork, left: Record, right: Record, names: tuple[
             y: npt.NDArray[Any] = getattr(right.traces[p.name], quantity)[:samples]
             compared += x.size
             differing[quantity] += int(np.count_nonzero(x != y))
+    first = first_divergence(network, left, right, names) if any(differing.values()) else None
     return EngineResult(
         engine=names[1],
         against=names[0],
@@ -250,7 +259,8 @@ def _compare(network: IntegerNetwork, left: Record, right: Record, names: tuple[
         differing_membranes=differing["v"],
         latency=0,
         seconds=0.0,
-        first=first_divergence(network, left, right, names) if any(differing.values()) else None,
+        first=first,
+        reason=find_reason(network, left, right, first.sample) if first else None,
     )
 
 

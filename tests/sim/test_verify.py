@@ -92,7 +92,7 @@ def test_questions_that_make_no_sense_are_refused():
     data = data_for(NETWORK)
     with pytest.raises(UsageError, match="engines: only reference; expected two or more"):
         verify(NETWORK, data=data, engines=["reference"])
-    with pytest.raises(UsageError, match="engine 'brian'; expected one of reference, torch"):
+    with pytest.raises(UsageError, match="engine 'brian'; expected one of reference, fast, torch"):
         verify(NETWORK, data=data, engines=["reference", "brian"])
     with pytest.raises(UsageError, match="engine torch: no trained model"):
         verify(NETWORK, data=data, engines=["reference", "torch"])
