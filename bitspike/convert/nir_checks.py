@@ -14,7 +14,7 @@ POSITIVE = ("tau", "tau_syn", "tau_mem", "r", "w_in", "v_threshold", "threshold"
 #: Of a window: integers, which have lengths of their own.
 _WINDOW = ("input_shape", "stride", "padding", "dilation", "kernel_size")
 _SHAPES = ("shape", "input_type")
-RESETS = ("zero", "subtract")
+RESETS = ("zero",)
 
 
 def find_faults(nodes: dict[str, Any], dtype: type[np.floating[Any]] = np.float32) -> Iterator[str]:

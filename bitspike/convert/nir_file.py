@@ -10,7 +10,8 @@ entry                              type       contents
 ``/node/metadata/format_version``  text       ``2``
 ``/node/metadata/form``            text       ``exact`` or ``portable``
 ``/node/metadata/dt``              float64    seconds a step
-``/node/metadata/reset``           text       ``zero``; ``subtract`` where a soft reset is encoded
+``/node/metadata/reset``           text       ``zero``: what the neurons of the graph do
+``/node/metadata/soft_reset``      text       ``encoded`` where populations reset by subtraction, else ``none``
 ``/node/metadata/discretisation``  text       ``euler, synapse first``
 ``/node/metadata/semantics``       text       the lattice, in one line
 ``/node/metadata/network``         JSON       see :func:`~bitspike.convert.description.describe`
@@ -53,7 +54,7 @@ SEMANTICS = (
     "spike where v > vth, strict; reset in the same step; see metadata network and arrays"
 )
 _FORMS = {False: "exact", True: "portable"}
-_KEYS = ("dt", "form", "reset", "network", "arrays")
+_KEYS = ("dt", "form", "reset", "soft_reset", "network", "arrays")
 
 
 def build(network: IntegerNetwork, form: NirForm | None = None) -> "nir.NIRGraph":
@@ -72,7 +73,8 @@ def build(network: IntegerNetwork, form: NirForm | None = None) -> "nir.NIRGraph
         "format_version": VERSION,
         "form": _FORMS[form.portable],
         "dt": float(form.dt),
-        "reset": "subtract" if any(is_soft(network, p) for p in network.populations) else "zero",
+        "reset": "zero",
+        "soft_reset": "encoded" if any(is_soft(network, p) for p in network.populations) else "none",
         "discretisation": DISCRETISATION,
         "semantics": SEMANTICS,
         "network": description_text(network),
@@ -151,7 +153,9 @@ def _load(path: Path) -> IntegerNetwork:
     if metadata["form"] not in _FORMS.values():
         raise BitspikeError(f"metadata form {metadata['form']!r}; expected {' or '.join(_FORMS.values())}")
     form = NirForm(
-        dt=float(metadata["dt"]), portable=metadata["form"] == "portable", soft_reset=metadata["reset"] == "subtract"
+        dt=float(metadata["dt"]),
+        portable=metadata["form"] == "portable",
+        soft_reset=metadata["soft_reset"] == "encoded",
     )
     _refuse_small(network, form, graph)
     expected = build(network, form)

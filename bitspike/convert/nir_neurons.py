@@ -22,10 +22,11 @@ A membrane is a multiple of 1/64, so a threshold half-way between two multiples 
 meaning it where a reader rounds (32-bit floats, ``>=``). The second node of each pair, without a threshold, is
 for a population that cannot spike (vth 131071), feeds nothing and is not read as spike counts.
 
-A portable file has IF and CubaLIF alone, the latter for `du` 4096 too (``tau_syn = dt``): Norse takes every `r` of a
-LIF for 1, and none of the three frameworks reads LI. A population that cannot spike keeps its threshold there,
-which nothing reaches, and its membrane is in the state that the framework returns. Parameters are 64-bit floats:
-SpikingJelly refuses a time constant below `dt`, which 1e-4 as a 32-bit float is.
+A portable file has CubaLIF alone, for `du` 4096 too (``tau_syn = dt``): Norse takes every `r` of a LIF for 1, snnTorch
+reads IF as a neuron that leaks, and none of the three frameworks reads LI. Where `dv` is 0 the membrane has a time
+constant of ``dt * 2^60``: what it loses in a step is far below the last digit of a 64-bit float. A population that
+cannot spike keeps its threshold there, which nothing reaches, and its membrane is in the state that the framework
+returns. Parameters are 64-bit floats: SpikingJelly refuses a time constant below `dt`, which 1e-4 as a 32-bit float is.
 
 A reset by subtraction is no field of a node. Where it is asked for, population ``p`` becomes an integrator
 ``p_membrane`` (LI or I), a threshold ``p`` and a feedback ``p_reset`` that takes ``vth * (4096 - dv) / 4096`` off in
@@ -46,6 +47,8 @@ if TYPE_CHECKING:
 Vector = npt.NDArray[np.floating[Any]]
 #: Half of the lattice on which a membrane lies, in weight units.
 HALF_STEP = 1 / 128
+#: Steps of a time constant that stands for none.
+ENDLESS = 2.0**60
 
 
 def leaks_only(network: IntegerNetwork, p: Population) -> bool:
@@ -100,9 +103,9 @@ def _neuron(network: IntegerNetwork, p: Population, form: NirForm, shape: tuple[
     fire = {"v_threshold": each(p.vth + HALF_STEP), "v_reset": each(0)}
     if leaks_only(network, p) and not form.portable:
         fire = {}
-    if p.du == DECAY_ONE and p.dv == 0:
+    if p.du == DECAY_ONE and p.dv == 0 and not form.portable:
         return nir.IF(r=each(1 / form.dt), **fire) if fire else nir.I(r=each(1 / form.dt))
-    steps = DECAY_ONE / p.dv
+    steps = DECAY_ONE / p.dv if p.dv else ENDLESS
     rest = each(0)
     if p.du < DECAY_ONE:
         rest = np.asarray(p.bias / (1 << STATE_SHIFT) * steps, dtype).reshape(shape)

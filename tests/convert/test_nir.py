@@ -310,6 +310,7 @@ node/metadata/format_version object ()
 node/metadata/network object ()
 node/metadata/reset object ()
 node/metadata/semantics object ()
+node/metadata/soft_reset object ()
 node/nodes/hidden/r float32 (2,)
 node/nodes/hidden/tau float32 (2,)
 node/nodes/hidden/type object ()
@@ -424,7 +425,7 @@ def test_what_the_validator_finds():
     ]
     assert list(metadata_faults({"dt": 0.0})) == [
         "metadata dt 0.0; expected 1e-09..1000.0 seconds",
-        "metadata reset None; expected zero or subtract",
+        "metadata reset None; expected zero",
         "metadata discretisation is missing",
     ]
 
@@ -491,6 +492,7 @@ def test_a_forged_file_is_noticed(written):
         ({"form": "portable"}, "population out: a bias beside a current that decays (du 2048); "),
         ({"form": "vague"}, "metadata form 'vague'; expected exact or portable"),
         ({"reset": "subtract"}, f"metadata reset {lie}"),
+        ({"soft_reset": "encoded"}, f"metadata soft_reset {lie}"),
         ({"comment": "hello"}, f"metadata comment {lie}"),
         ({"digest": "0" * 64}, f"metadata digest {lie}"),
         ({"format_version": "1"}, "version '1'; this bitspike reads '2'"),
@@ -509,7 +511,7 @@ def test_a_forged_file_is_noticed(written):
         assert told(written).startswith(expected), change
 
 
-@pytest.mark.parametrize("key", ["dt", "network", "arrays", "form", "digest", "reset", "semantics"])
+@pytest.mark.parametrize("key", ["dt", "network", "arrays", "form", "digest", "reset", "soft_reset", "semantics"])
 def test_missing_metadata(written, key):
     replaced(written, f"node/metadata/{key}", None)
     lie = f"metadata {key} is not what belongs to the network in this file"

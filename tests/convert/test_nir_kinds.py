@@ -198,7 +198,7 @@ def test_a_soft_reset_that_is_encoded(tmp_path, dv):
     wrong, fired = differing(network, tmp_path / "a.nir", encode_soft_reset=True)
     assert (wrong, fired > 100) == (0, True)
     graph = nir.read(tmp_path / "a.nir")
-    assert graph.metadata["reset"] == "subtract"
+    assert (graph.metadata["reset"], graph.metadata["soft_reset"]) == ("zero", "encoded")
     assert {name: kinds(graph)[name] for name in ("conv_membrane", "conv", "conv_reset")} == {
         "conv_membrane": "LI" if dv else "I",
         "conv": "Threshold",
