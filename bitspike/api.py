@@ -30,6 +30,8 @@ from bitspike.sim import energy as _energy
 from bitspike.sim import verify as _verify
 from bitspike.sim.floating import simulate_float
 from bitspike.sim.floating_record import FloatRecord
+from bitspike.sim.portability import portability as _portability
+from bitspike.sim.portability.report import Portability
 from bitspike.sim.quantise import quantise
 from bitspike.sim.record import Record
 from bitspike.sim.run import simulate as _simulate
@@ -55,6 +57,7 @@ __all__ = [
     "load_data",
     "load_signals",
     "lower",
+    "portability",
     "quantise",
     "simulate",
     "verify",
@@ -227,6 +230,16 @@ def lower(network: IntegerNetwork, *, chip: str = "loihi2") -> LavaProgram:
         raise UsageError(f"chip {chip!r}; expected loihi2")
     check_range(check(network))
     return _lower(network)
+
+
+def portability(
+    source: IntegerNetwork | str | os.PathLike[str], *, data: SpikeData | str | None = None, **options: Any
+) -> Portability:
+    """What Norse, SpikingJelly and snnTorch make of a NIR file; see :func:`bitspike.sim.portability.portability`."""
+    if isinstance(data, str):
+        network = source if isinstance(source, IntegerNetwork) else load(source, "nir")
+        data = _data(data, network)
+    return _portability(source, data=data, **options)
 
 
 def _data(data: SpikeData | str, network: IntegerNetwork) -> SpikeData:

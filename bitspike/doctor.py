@@ -8,6 +8,7 @@ from importlib import metadata
 from typing import Any
 
 from bitspike.sim.engines import ENGINES
+from bitspike.sim.portability.frameworks import FRAMEWORKS
 
 _PACKAGES = (
     "numpy", "torch", "safetensors", "nir", "h5py", "onnx", "onnxruntime", "scikit-learn", "lava-nc", "lava-dl",
@@ -26,16 +27,23 @@ class Examination:
     Attributes:
         versions: of Python and of each package; None where it is not installed.
         engines: for each engine what it is, whether it works here, and the command that adds it.
+        readers: the frameworks that `export --check` runs, likewise.
         accelerator: the name of the GPU that torch can use; empty where there is none.
     """
 
     versions: dict[str, str | None]
     engines: tuple[dict[str, Any], ...]
+    readers: tuple[dict[str, Any], ...]
     accelerator: str
 
     def as_json(self) -> dict[str, Any]:
         """Plain JSON values."""
-        return {"versions": self.versions, "engines": list(self.engines), "accelerator": self.accelerator or None}
+        return {
+            "versions": self.versions,
+            "engines": list(self.engines),
+            "readers": list(self.readers),
+            "accelerator": self.accelerator or None,
+        }
 
     def __str__(self) -> str:
         versions = [f"  {name:<14} {version or 'not installed'}" for name, version in self.versions.items()]
@@ -43,12 +51,18 @@ class Examination:
         for row in self.engines:
             state = "works" if row["works"] else f"add it with: {row['install']}"
             engines.append(f"  {row['engine']:<14} {state:<44} {row['summary']}")
+        readers = [
+            f"  {row['reader']:<14} {row['version'] if row['works'] else 'add it with: ' + row['install']}"
+            for row in self.readers
+        ]
         return "\n".join(
             [
                 "versions:",
                 *versions,
                 "engines:",
                 *engines,
+                "readers of NIR, for export --check:",
+                *readers,
                 f"accelerator: {self.accelerator or 'none that torch can use'}",
             ]
         )
@@ -63,9 +77,15 @@ def examine() -> Examination:
     for engine in ENGINES.values():
         works = engine.available and (bool(lava["importable"]) or "lava" not in " ".join(engine.needs))
         rows.append({"engine": engine.name, "summary": engine.summary, "works": works, "install": engine.install})
+    readers = [
+        {"reader": f.name, "version": f.version, "works": f.available, "install": f.install}
+        for f in FRAMEWORKS.values()
+    ]
     versions: dict[str, str | None] = {"python": platform.python_version()}
     versions |= {name: _version(name) for name in _PACKAGES}
-    return Examination(versions=versions, engines=tuple(rows), accelerator=_accelerator(versions["torch"]))
+    return Examination(
+        versions=versions, engines=tuple(rows), readers=tuple(readers), accelerator=_accelerator(versions["torch"])
+    )
 
 
 def _version(package: str) -> str | None:

@@ -74,7 +74,9 @@ def test_mistakes_of_the_command_line(capsys, net):
     assert "engine torch: no trained model" in refused(
         capsys, "verify", net, "--data", "digits", "--engine", "torch", "--engine", "reference"
     )
-    assert "--install 'cuda'; expected lava" in refused(capsys, "doctor", "--install", "cuda")
+    assert "--install 'cuda'; expected lava, norse, spikingjelly, snntorch" in refused(
+        capsys, "doctor", "--install", "cuda"
+    )
     assert "chip 'tpu'" in refused(capsys, "lower", net, "--chip", "tpu")
     assert "prices 'mine'" in refused(capsys, "energy", net, "--data", "digits", "--prices", "mine")
     assert "samples: 0; expected 1 or more" in refused(capsys, "simulate", net, "--data", "digits", "--samples", "0")
@@ -92,7 +94,10 @@ def test_files_that_are_not_what_they_should_be(capsys, tmp_path, net):
     damaged = tmp_path / "damaged.net"
     told = refused(capsys, "export", net, "--out", damaged, "--step")
     assert "--step: only format onnx has it; --out is netx" in told
-    for option in ("--portable", "--encode-soft-reset"):
+    assert "--data: what --check feeds" in refused(
+        capsys, "export", net, "--out", tmp_path / "a.nir", "--data", "digits"
+    )
+    for option in ("--portable", "--encode-soft-reset", "--check"):
         assert f"{option}: only format nir has it; --out is onnx" in refused(
             capsys, "export", net, "--out", tmp_path / "a.onnx", option
         )
@@ -230,6 +235,7 @@ def test_doctor_tells_what_works(capsys):
     code, text, _ = run(capsys, "doctor", "--json")
     found = json.loads(text)
     assert code == 0
+    assert [row["reader"] for row in found["readers"]] == ["norse", "spikingjelly", "snntorch"]
     assert {row["engine"] for row in found["engines"]} >= {"reference", "torch", "onnx", "lava", "netx"}
     assert all(row["works"] for row in found["engines"] if row["engine"] in ("reference", "torch", "onnx"))
     assert "engines:" in run(capsys, "doctor")[1]

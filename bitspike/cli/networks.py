@@ -5,7 +5,7 @@ from typing import Annotated, Any
 
 import typer
 
-from bitspike.cli.console import Json, Network, show
+from bitspike.cli.console import Json, Network, progress, show
 from bitspike.cli.floating import (
     Bits,
     Calibration,
@@ -74,48 +74,84 @@ def export(
         bool,
         typer.Option("--encode-soft-reset", help="NIR only: a reset by subtraction as a threshold with a feedback."),
     ] = False,
+    check: Annotated[
+        bool, typer.Option("--check", help="NIR only: run the file in each framework that is installed, and compare.")
+    ] = False,
+    data: Annotated[
+        str | None, typer.Option("--data", help="What --check feeds, as for simulate; default: random spikes.")
+    ] = None,
+    samples: Annotated[int, typer.Option("--samples", help="How many samples --check takes.")] = 20,
     as_json: Json = False,
 ) -> None:
-    """Write a network, or each member of a committee's folder, in a format that others run, read back and compared."""
-    from bitspike.api import export as export_network
-    from bitspike.convert.committee_files import load_members, write_members
-    from bitspike.convert.formats import format_of, load
-    from bitspike.targets.emit import Emitter, emitter_of
+    """Write a network, or each member of a committee's folder, in a format that others run, read back and compared.
+
+    With --check exit code 1 says that a framework reads the file to other spikes.
+    """
+    from bitspike.convert.formats import format_of
+    from bitspike.targets.emit import emitter_of
 
     committee = Path(net).is_dir()
     if committee and format_ is None:
         raise UsageError(f"--format: missing; expected one for the members in {net}")
+    if committee and check:
+        raise UsageError(f"--check: {net} is a committee; expected one network")
+    if data is not None and not check:
+        raise UsageError("--data: what --check feeds; expected --check beside it")
     chosen = emitter_of(out, format_) or format_of(out, format_)
-    name = chosen.name
-    options: dict[str, Any] = {"form": "step"} if step else {}
-    options |= {"portable": True} if portable else {}
-    options |= {"encode_soft_reset": True} if soft_reset else {}
     for label, given, wanted in (
         ("--step", step, "onnx"),
         ("--portable", portable, "nir"),
         ("--encode-soft-reset", soft_reset, "nir"),
+        ("--check", check, "nir"),
     ):
-        if given and name != wanted:
-            raise UsageError(f"{label}: only format {wanted} has it; --out is {name}")
+        if given and chosen.name != wanted:
+            raise UsageError(f"{label}: only format {wanted} has it; --out is {chosen.name}")
+    options: dict[str, Any] = {"form": "step"} if step else {}
+    options |= {"portable": True} if portable else {}
+    options |= {"encode_soft_reset": True} if soft_reset else {}
     if committee:
-        members = load_members(net)
-        files = write_members(
-            members, out, chosen.endings[0], lambda member, to: export_network(member, to, name, **options)
-        )
-        rows = [
-            {"path": str(file), "format": name, "bytes": file.stat().st_size, "digest": member.digest()}
-            for file, member in zip(files, members.values(), strict=True)
-        ]
-        show("\n".join(f"{row['path']}: {name}, {row['bytes']:,} bytes" for row in rows), {"files": rows}, as_json)
+        _export_members(net, out, chosen.name, chosen.endings[0], options, as_json)
         return
+    said, row = _export_one(net, out, format_, options)
+    passed = True
+    if check:
+        from bitspike.api import portability
+
+        with progress("check") as notify:
+            found = portability(out, data=data, samples=samples, notify=notify)
+        passed = found.passed
+        said, row = f"{said}\n{found}", row | {"check": found.as_json()}
+    show(said, row, as_json)
+    if not passed:
+        raise typer.Exit(1)
+
+
+def _export_members(folder: str, out: Path, name: str, ending: str, options: dict[str, Any], as_json: bool) -> None:
+    from bitspike.api import export as export_network
+    from bitspike.convert.committee_files import load_members, write_members
+
+    members = load_members(folder)
+    files = write_members(members, out, ending, lambda member, to: export_network(member, to, name, **options))
+    rows = [
+        {"path": str(file), "format": name, "bytes": file.stat().st_size, "digest": member.digest()}
+        for file, member in zip(files, members.values(), strict=True)
+    ]
+    show("\n".join(f"{row['path']}: {name}, {row['bytes']:,} bytes" for row in rows), {"files": rows}, as_json)
+
+
+def _export_one(net: str, out: Path, format_: str | None, options: dict[str, Any]) -> tuple[str, dict[str, Any]]:
+    """Write one network; what to say of it, as text and as JSON."""
+    from bitspike.api import export as export_network
+    from bitspike.convert.formats import load
+    from bitspike.targets.emit import Emitter
+
     network = load(net)
     form = export_network(network, out, format_, **options)
     size = out.stat().st_size
     row = {"path": str(out), "format": form.name, "bytes": size, "digest": network.digest()}
     if isinstance(form, Emitter):
-        show(f"{out}: {form.summary}, {size:,} bytes; `bitspike verify {net} --engine c` proves it", row, as_json)
-        return
-    show(f"{out}: {form.name}, {size:,} bytes, read back and equal", row | {"read_back": "equal"}, as_json)
+        return f"{out}: {form.summary}, {size:,} bytes; `bitspike verify {net} --engine c` proves it", row
+    return f"{out}: {form.name}, {size:,} bytes, read back and equal", row | {"read_back": "equal"}
 
 
 def import_(

@@ -11,6 +11,8 @@ import typer
 from bitspike.cli.console import Json, progress, show
 from bitspike.errors import StoppedError, UsageError
 
+_PARTS = "Install a part: lava, norse, spikingjelly or snntorch."
+
 
 class Accelerator(StrEnum):
     """Where a network trains."""
@@ -21,7 +23,7 @@ class Accelerator(StrEnum):
 
 
 def doctor(
-    install: Annotated[str | None, typer.Option("--install", metavar="PART", help="Install a part: lava.")] = None,
+    install: Annotated[str | None, typer.Option("--install", metavar="PART", help=_PARTS)] = None,
     as_json: Json = False,
 ) -> None:
     """Show which engines, targets and accelerators work here, and the command that adds a missing one."""
@@ -29,11 +31,12 @@ def doctor(
 
     done: list[str] = []
     if install is not None:
-        if install != "lava":
-            raise UsageError(f"--install {install!r}; expected lava")
+        from bitspike.sim.portability.frameworks import FRAMEWORKS, install_framework
         from bitspike.targets.lava.install import install_lava
 
-        for step in install_lava():
+        if install != "lava" and install not in FRAMEWORKS:
+            raise UsageError(f"--install {install!r}; expected lava, {', '.join(FRAMEWORKS)}")
+        for step in install_lava() if install == "lava" else install_framework(install):
             done.append(step)
             sys.stderr.write(f"{step}\n")
     found = examine()

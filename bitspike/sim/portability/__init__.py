@@ -21,14 +21,14 @@ from bitspike.convert.nir_file import read, write
 from bitspike.convert.nir_form import spatial_places
 from bitspike.errors import BitspikeError, UsageError
 from bitspike.samples import SpikeData
-from bitspike.sim.portability.frameworks import FRAMEWORKS, Framework, frameworks
+from bitspike.sim.portability.frameworks import FRAMEWORKS, Framework, select
 from bitspike.sim.portability.report import FLOATS, Place, Portability, Reading
 from bitspike.sim.record import Record
 from bitspike.sim.run import simulate
 
 __all__ = ["FLOATS", "FRAMEWORKS", "Place", "Portability", "Reading", "portability"]
 
-Outputs = dict[str, npt.NDArray[np.floating[Any]]]
+Outputs = dict[str, npt.NDArray[Any]]
 Notify = Callable[[str, int, int], None]
 WORKER = ("-W", "ignore", "-m", "bitspike.sim.portability.worker")
 TIME_LIMIT_S = 300.0
@@ -59,7 +59,7 @@ def portability(
     Returns:
         For each reader the spikes that differ from the integer network's; never raises because of a framework.
     """
-    chosen = frameworks(None if names is None else tuple(names))
+    chosen = select(None if names is None else tuple(names))
     if samples < 1:
         raise UsageError(f"samples {samples}; expected 1 or more")
     with tempfile.TemporaryDirectory(prefix="bitspike-nir-") as name:
@@ -155,7 +155,8 @@ class _Run:
         return entry.shape if single else (self.network.input_size,)
 
     def _compared(self, reading: Reading, outputs: Outputs, seconds: float) -> Reading:
-        differing, compared, places = {}, 0, []
+        differing, compared = {}, 0
+        first: Place | None = None
         beyond = 0 if self.float_outputs is not None else None
         for p in self.network.populations:
             if p.name not in outputs:  # a population without a threshold has no spikes to compare
@@ -172,17 +173,22 @@ class _Run:
                 beyond += int((found != floats.reshape(expected.shape)).sum())
             if differing[p.name]:
                 sample, step, neuron = (int(index[0]) for index in np.nonzero(unequal))
-                values = int(expected[sample, step, neuron]), float(found[sample, step, neuron])
-                where = Place(
-                    sample=sample, step=step, population=p.name, neuron=neuron, expected=values[0], found=values[1]
+                place = Place(
+                    sample=sample,
+                    step=step,
+                    population=p.name,
+                    neuron=neuron,
+                    expected=int(expected[sample, step, neuron]),
+                    found=float(found[sample, step, neuron]),
                 )
-                places.append((sample, step, len(places), where))
+                if first is None or (sample, step) < (first.sample, first.step):
+                    first = place
         return replace(
             reading,
             compared=compared,
             differing=differing,
             beyond_floats=beyond,
-            first=min(places)[3] if places else None,
+            first=first,
             seconds=round(seconds, 3),
         )
 

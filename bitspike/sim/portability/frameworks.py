@@ -78,7 +78,7 @@ FRAMEWORKS: dict[str, Framework] = {
 }  # fmt: skip
 
 
-def frameworks(names: tuple[str, ...] | None = None) -> tuple[Framework, ...]:
+def select(names: tuple[str, ...] | None = None) -> tuple[Framework, ...]:
     """The frameworks called `names`, all of them by default; UsageError lists those that exist."""
     for name in names or ():
         if name not in FRAMEWORKS:
@@ -95,7 +95,7 @@ def install_framework(name: str, run: Run = subprocess.run) -> Iterator[str]:
         UsageError: for an unknown name.
         MissingDependencyError: where pip fails, with its last line.
     """
-    (framework,) = frameworks((name,))
+    (framework,) = select((name,))
     if framework.available:
         yield f"{name} is installed already."
         return

@@ -45,7 +45,7 @@ class Reading:
         compared: spikes of every population, neuron, step and sample.
         differing: by population, how many of them differ from the integer network's.
         beyond_floats: how many differ from what the file's own numbers give without the lattice's truncation; None
-            where that is not known. 0 with differing spikes means: the reader is right, the truncation is the difference.
+            where that is not known. 0 beside spikes that differ: the reader is right, and the truncation is why.
         first: the first difference.
         seconds: of its run, start-up included.
     """
@@ -101,7 +101,7 @@ class Portability:
         form: ``exact`` or ``portable``.
         data: what it was fed.
         samples, steps: how much.
-        truncating: the populations whose decay is truncated, with their decays; only these can differ in a right reader.
+        truncating: the populations whose decay is truncated, with their decays: where a right reader can differ.
     """
 
     network: str
@@ -148,6 +148,6 @@ class Portability:
             return ["No population of this network truncates: a difference is the reader's own."]
         decays = ", ".join(f"{name} ({decay})" for name, decay in self.truncating.items())
         return [
-            f"The lattice truncates what decays to 1/64, float readers do not: {decays}. Column beyond floats counts the "
-            "differences that this does not explain; decays of 0 and 4096 are exact everywhere."
+            f"The lattice truncates what decays to 1/64, float readers do not: {decays}. Column beyond floats counts "
+            "the differences that this does not explain; decays of 0 and 4096 are exact everywhere."
         ]

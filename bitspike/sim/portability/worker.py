@@ -146,7 +146,7 @@ def _importer(framework: str, dt: float) -> Importer:
         return lambda graph: import_from_nir(graph, dt=dt)
     from snntorch.import_nir import import_from_nir as snntorch_import
 
-    return lambda graph: snntorch_import(graph)
+    return snntorch_import
 
 
 def _line(error: Exception) -> str:
