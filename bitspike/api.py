@@ -21,6 +21,7 @@ from bitspike.convert.formats import Format, format_of, import_file, load
 from bitspike.convert.formats import export as _export
 from bitspike.convert.lavadl.input_neurons import InputNeurons, read_input_neurons
 from bitspike.convert.network import IntegerNetwork
+from bitspike.convert.passes.table import run_passes as optimise
 from bitspike.convert.ranges import check_range
 from bitspike.convert.rules import check
 from bitspike.errors import DivergenceError, UsageError
@@ -57,6 +58,7 @@ __all__ = [
     "load_data",
     "load_signals",
     "lower",
+    "optimise",
     "portability",
     "quantise",
     "simulate",

@@ -16,8 +16,8 @@ from bitspike.convert.store import save
 from bitspike.sim.reference import run_reference
 
 COMMANDS = (
-    "doctor", "demo", "train", "collapse", "export", "import", "lint", "lower", "simulate", "verify", "energy",
-    "bench",
+    "doctor", "demo", "train", "collapse", "export", "import", "lint", "optimise", "lower", "simulate", "verify",
+    "energy", "bench",
 )  # fmt: skip
 
 

@@ -6,6 +6,7 @@ import typer
 
 from bitspike import __version__
 from bitspike.cli import bench, floating, networks, proof, work
+from bitspike.cli.optimise import optimise
 
 app = typer.Typer(
     name="bitspike",
@@ -38,6 +39,7 @@ app.command("collapse")(networks.collapse)
 app.command("export")(networks.export)
 app.command("import")(networks.import_)
 app.command("lint")(floating.lint_file)
+app.command("optimise")(optimise)
 app.command("lower")(networks.lower)
 app.command("simulate")(proof.simulate)
 app.command("verify")(proof.verify)

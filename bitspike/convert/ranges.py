@@ -1,16 +1,22 @@
 """The range proof: bounds that no input can exceed, for every neuron's input, current and membrane.
 
 Spikes are 0 or 1, so a neuron's input in one step lies between the sum of its negative and the sum of its positive
-effective weights; of graded sources, times the largest payload of each. Truncation toward zero is monotone, hence the
-extreme current (and membrane) after a step follows from the extreme one before it: the recursion of
-:mod:`bitspike.sim.reference` is run on the bounds themselves until nothing moves, or for as many steps as the run lasts
-where a population never forgets. A spike bounds what is carried over: a membrane that did not spike is at most the
-threshold.
+effective weights; of graded sources, times the largest payload of each, and of sources that can never fire, times 0.
+Truncation toward zero is monotone, hence the extreme current (and membrane) after a step follows from the extreme one
+before it: the recursion of :mod:`bitspike.sim.reference` is run on the bounds themselves until nothing moves, or for as
+many steps as the run lasts where a population never forgets. A spike bounds what is carried over: a membrane that did
+not spike is at most the threshold.
 
-The largest payload of a graded population follows from the bound of its own membrane. Where its spikes arrive at
-itself or lead back, that bound is needed before it is known: it is assumed, first 0, and raised until what follows is
-no more than what was assumed, which is then a proof by induction over the steps. Where that does not come about soon,
-the register's own limit is assumed.
+The largest value of a neuron's spike follows from the bound of its own membrane: 0 where that never exceeds the
+threshold, else 1, or the payload of a graded spike. Where spikes arrive at their own population or lead back, that
+bound is needed before it is known: it is assumed, first 0, and raised until what follows is no more than what was
+assumed, which is then a proof by induction over the steps. Where that does not come about soon, 1 or the register's own
+limit is assumed.
+
+How sharp the bounds are, by exhaustive search over small populations (``tests/convert/test_range_search.py``): input,
+current and lowest membrane are reached exactly where the inputs are independent; so is the highest membrane of a
+population that cannot spike. Where it can, the bound lets a membrane at the threshold meet the largest current, and is
+at most the threshold above what a search reaches.
 """
 
 from collections.abc import Mapping
@@ -26,7 +32,7 @@ Integers = npt.NDArray[np.int64]
 INPUT_MAX = (1 << 15) - 1
 #: Beyond any register, and small enough for the recursion in int64; the proof has failed there.
 _FAR = 1 << 40
-#: Rounds after which a loop of graded spikes is taken to grow without end.
+#: Rounds after which what loops send is taken to grow without end.
 _ROUNDS = 32
 
 
@@ -96,9 +102,9 @@ def _advice(quantity: str) -> str:
 
 
 def _settled(network: IntegerNetwork, length: int) -> tuple[Bounds, ...]:
-    """The bounds of every population, after as many rounds as loops of graded spikes need."""
-    payloads = {p.name: np.zeros(p.size, np.int64) for p in network.populations if p.graded}
-    looped = _looped(network)
+    """The bounds of every population, after as many rounds as loops of spikes need."""
+    payloads = {p.name: np.zeros(p.size, np.int64) for p in network.populations}
+    looped = looped_populations(network)
     for round_number in range(_ROUNDS + 1):
         if round_number == _ROUNDS:
             payloads |= {name: np.full_like(payloads[name], network.population(name).payload_max) for name in looped}
@@ -107,24 +113,28 @@ def _settled(network: IntegerNetwork, length: int) -> tuple[Bounds, ...]:
         for p in network.populations:
             bounds, highest = _population_bounds(network, p, length, payloads)
             found.append(bounds)
-            if p.graded:
-                payloads[p.name] = np.minimum(highest, STATE_MAX) >> p.payload_shift
+            payloads[p.name] = payloads_of(p, highest)
         if all(np.all(payloads[name] <= before) for name, before in assumed.items()):
             break
     return tuple(found)
 
 
-def _looped(network: IntegerNetwork) -> set[str]:
-    """The graded populations whose spikes arrive at themselves or at a population that a step computes earlier."""
+def payloads_of(p: Population, highest: Integers) -> Integers:
+    """The largest value of each neuron's spikes, given its highest membrane."""
+    sent = np.minimum(highest, STATE_MAX) >> p.payload_shift if p.graded else np.ones_like(highest)
+    return np.where(highest > p.vth << STATE_SHIFT, sent, 0)
+
+
+def looped_populations(network: IntegerNetwork) -> set[str]:
+    """The populations whose spikes arrive at themselves or at a population that a step computes earlier."""
     position = {p.name: index for index, p in enumerate(network.populations)}
-    graded = {p.name for p in network.populations if p.graded}
-    return {c.source for c in network.connections if c.source in graded and position[c.source] >= position[c.target]}
+    return {c.source for c in network.connections if position.get(c.source, -1) >= position[c.target]}
 
 
 def _population_bounds(
     network: IntegerNetwork, p: Population, length: int, payloads: Mapping[str, Integers]
 ) -> tuple[Bounds, Integers]:
-    """The bounds of a population, and the highest membrane of each neuron, given its graded sources' payloads."""
+    """The bounds of a population, and the highest membrane of each neuron, given its sources' payloads."""
     low, high = np.zeros(p.size, np.int64), np.zeros(p.size, np.int64)
     for connection in network.incoming(p.name):
         least, most = connection.bounds(payloads.get(connection.source))

@@ -12,7 +12,8 @@ Rules:
    are erased with it.
 4. Over a connection that had a delay of its own, such an early spike would arrive after the start and count. A network
    in which that can happen (a bias upstream of such a connection) is refused.
-5. A network that is in chip time already is returned as it is.
+5. Where a delay is beyond what the chip has, relays pass the spikes on (:mod:`bitspike.convert.relays`).
+6. A network that is in chip time already, with delays that the chip has, is returned as it is.
 
 The claim: ``spikes_chip[n, t + latency(n)] == spikes_model[n, t]`` for every neuron and step, and likewise for
 currents and membranes.
@@ -23,18 +24,25 @@ from dataclasses import replace
 import numpy as np
 
 from bitspike.convert.network import IntegerNetwork
+from bitspike.convert.relays import relayed
 from bitspike.convert.rules import MAX_DELAY, check
-from bitspike.errors import UnsupportedError
+from bitspike.errors import UnsupportedError, UsageError
 
 
-def retime(network: IntegerNetwork) -> IntegerNetwork:
+def retime(network: IntegerNetwork, max_delay: int = MAX_DELAY) -> IntegerNetwork:
     """The legal network `network` in chip time; the same object where it is in chip time already.
 
+    Args:
+        network: a legal network.
+        max_delay: the longest delay that the chip has.
+
     Raises:
-        UnsupportedError: by rule 4, or where a delay would exceed the chip's limit.
+        UnsupportedError: by rules 1 and 4.
     """
+    if not 1 <= max_delay <= MAX_DELAY:
+        raise UsageError(f"max_delay {max_delay}; expected 1..{MAX_DELAY}")
     if in_chip_time(network):
-        return network
+        return relayed(network, max_delay)
     if any(p.start for p in network.populations):
         raise UnsupportedError(
             f"network {network.name}: some populations have a start, yet a connection has delay 0; "
@@ -43,11 +51,8 @@ def retime(network: IntegerNetwork) -> IntegerNetwork:
     latency = _latencies(network)
     refuse_early_spikes(network, latency)
     connections = tuple(replace(c, delay=latency[c.target] - latency[c.source] + c.delay) for c in network.connections)
-    for c in connections:
-        if c.delay > MAX_DELAY:
-            raise UnsupportedError(f"connection {c.name}: needs a delay of {c.delay} steps; the chip has {MAX_DELAY}")
     populations = tuple(replace(p, start=latency[p.name]) for p in network.populations)
-    return check(replace(network, populations=populations, connections=connections))
+    return check(relayed(replace(network, populations=populations, connections=connections), max_delay))
 
 
 def _latencies(network: IntegerNetwork) -> dict[str, int]:
