@@ -2,8 +2,9 @@
 
 What images get before they become spikes (:mod:`bitspike.train.augment`), recordings get here: each place of a sensor
 that is turned, zoomed and shifted about its centre reads its nearest neighbour, and nothing spikes outside. A sample
-may also come earlier or later, and lose spikes. All numbers come from the counter-based generator, so the move of a
-sample depends on seed, epoch and its index alone.
+may also come earlier or later, run slower or faster, and lose spikes; and it may be seen in a mirror or run backwards,
+which can make it one of another class: a left hand becomes a right one. All numbers come from the counter-based
+generator, so the move of a sample depends on seed, epoch and its index alone.
 """
 
 import math
@@ -13,13 +14,15 @@ import numpy.typing as npt
 
 from bitspike.errors import UsageError
 from bitspike.train.data import family
+from bitspike.train.data_recipe import DataRecipe
 from bitspike.train.dataset import Samples
 from bitspike.train.encode import Stream, uniform, words
-from bitspike.train.recipe import DataRecipe
 
 Spikes = npt.NDArray[np.uint8]
 Numbers = npt.NDArray[np.float64]
+Chosen = npt.NDArray[np.bool_]
 _LEVELS = 256
+_NUMBERS = 8
 
 
 def moved_spikes(spikes: Spikes, samples: Samples, data: DataRecipe, *, seed: int, epoch: int) -> Spikes:
@@ -33,11 +36,13 @@ def moved_spikes(spikes: Spikes, samples: Samples, data: DataRecipe, *, seed: in
         epoch: its number, from 1.
 
     Raises:
-        UsageError: a shift, turn or zoom of events of a sensor without rows and columns.
+        UsageError: a shift, turn, zoom or mirror of events of a sensor without rows and columns, or events to run
+            backwards of a sensor without ON and OFF.
     """
     kind = family(data.name)[0].kind
     in_space = kind != "stills" and (data.shift or data.turn or data.zoom)
-    if not (in_space or data.delay or data.drop):
+    in_time = data.delay or data.stretch or data.backwards
+    if not (in_space or in_time or data.mirror or data.drop):
         return spikes
     numbers = random_numbers(samples.indices, seed=seed, epoch=epoch)
     if in_space and kind == "series":
@@ -46,11 +51,29 @@ def moved_spikes(spikes: Spikes, samples: Samples, data: DataRecipe, *, seed: in
         spikes = turned(
             spikes, numbers[:, :4], space=_space(samples.shape), shift=data.shift, turn=data.turn, zoom=data.zoom
         )
-    if data.delay and kind == "series":
-        spikes = delayed_parts(spikes, numbers[:, 4], parts=data.delay, fold=data.fold, bands=samples.shape[-1])
-    elif data.delay:
-        spikes = delayed(spikes, numbers[:, 4], steps=data.delay)
+    if data.mirror:
+        spikes = mirrored(spikes, _happens(numbers[:, 6]), width=_space(samples.shape)[1])
+    if in_time:
+        bands = samples.shape[-1] if kind == "series" else None
+        parts = in_parts(spikes, fold=data.fold, bands=bands)
+        # A delay of speech counts parts, any other steps.
+        delay = data.delay * (1 if kind == "series" else data.fold)
+        parts = retimed(parts, numbers[:, 4:6], delay=delay, stretch=data.stretch)
+        if data.backwards:
+            parts = turned_back(parts, _happens(numbers[:, 7]), shape=_polar(samples.shape, data.fold))
+        spikes = in_steps(parts, fold=data.fold, bands=bands)
     return thinned(spikes, samples.indices, drop=data.drop, seed=seed, epoch=epoch) if data.drop else spikes
+
+
+def moved_labels(samples: Samples, data: DataRecipe, *, seed: int, epoch: int) -> npt.NDArray[np.int64]:
+    """Return the classes of a batch as an epoch sees it: those of its mirror images and of what runs backwards."""
+    labels = samples.labels.copy()
+    if data.mirror or data.backwards:
+        numbers = random_numbers(samples.indices, seed=seed, epoch=epoch)
+        for pairs, column in ((data.mirror, 6), (data.backwards, 7)):
+            if pairs:
+                labels = np.where(_happens(numbers[:, column]), np.array(pairs, dtype=np.int64)[labels], labels)
+    return labels
 
 
 def turned(spikes: Spikes, moves: Numbers, *, space: tuple[int, int], shift: float, turn: float, zoom: float) -> Spikes:
@@ -83,35 +106,64 @@ def shifted_bands(spikes: Spikes, moves: Numbers, *, bands: int, shift: float) -
     return moved
 
 
-def delayed(spikes: Spikes, moves: Numbers, *, steps: float) -> Spikes:
-    """Return spikes that come up to `steps` steps earlier or later; what leaves the window is lost.
-
-    Args:
-        spikes: shape (samples, steps, neurons).
-        moves: delay in units of `steps`, from -1 to 1, shape (samples,).
-        steps: of a delay of 1.
-    """
-    moved = np.zeros_like(spikes)
-    length = spikes.shape[1]
-    for row, by in enumerate(np.rint(moves * steps).astype(np.intp).clip(-length, length)):
-        moved[row, max(0, by) : length + min(0, by)] = spikes[row, max(0, -by) : length - max(0, by)]
+def mirrored(spikes: Spikes, chosen: Chosen, *, width: int) -> Spikes:
+    """Return spikes of which the chosen samples have left and right exchanged; the sensor has `width` columns."""
+    moved = spikes.copy()
+    moved[chosen] = spikes[chosen].reshape(-1, width)[:, ::-1].reshape(-1, *spikes.shape[1:])
     return moved
 
 
-def delayed_parts(spikes: Spikes, moves: Numbers, *, parts: float, fold: int, bands: int) -> Spikes:
-    """Return speech that comes up to `parts` parts of a step earlier or later; a step has `fold` parts.
+def in_parts(spikes: Spikes, *, fold: int, bands: int | None) -> Spikes:
+    """Return spikes with each part of a step as a step, shape (samples, steps * fold, neurons of a part).
 
     Args:
-        spikes: shape (samples, steps, neurons); the neurons of a step are images of `fold` rows of `bands`, in C order.
-        moves: delay in units of `parts`, from -1 to 1, shape (samples,).
-        parts: of a delay of 1.
+        spikes: shape (samples, steps, neurons).
         fold: parts of a step.
-        bands: of a part.
+        bands: of speech, of which the neurons of a step are images of `fold` rows of `bands`, in C order; None for
+            events, of which they are those of the first part, then those of the next.
     """
-    samples, steps, neurons = spikes.shape
-    images = spikes.reshape(samples, steps, -1, fold, bands).swapaxes(2, 3)
-    moved = delayed(images.reshape(samples, steps * fold, -1), moves, steps=parts)
-    return moved.reshape(samples, steps, fold, -1, bands).swapaxes(2, 3).reshape(samples, steps, neurons)
+    samples, steps, _ = spikes.shape
+    if bands is not None:
+        spikes = spikes.reshape(samples, steps, -1, fold, bands).swapaxes(2, 3)
+    return spikes.reshape(samples, steps * fold, -1)
+
+
+def in_steps(parts: Spikes, *, fold: int, bands: int | None) -> Spikes:
+    """Return what :func:`in_parts` was made of."""
+    samples, count, _ = parts.shape
+    if bands is not None:
+        parts = parts.reshape(samples, count // fold, fold, -1, bands).swapaxes(2, 3)
+    return parts.reshape(samples, count // fold, -1)
+
+
+def retimed(parts: Spikes, moves: Numbers, *, delay: float, stretch: float) -> Spikes:
+    """Return spikes that come earlier or later and run slower or faster; what leaves the window is lost.
+
+    Args:
+        parts: shape (samples, parts, neurons).
+        moves: delay and speed, from -1 to 1, shape (samples, 2).
+        delay: whole parts, rounded, of a delay of 1.
+        stretch: change of speed, about the middle of the window, of a speed of 1.
+    """
+    length = parts.shape[1]
+    middle = (length - 1) / 2
+    moved = np.zeros_like(parts)
+    read = np.rint((np.arange(length) - middle) * (1 + stretch * moves[:, 1, None]) + middle)
+    read = (read - np.rint(moves[:, 0, None] * delay)).astype(np.intp)
+    for row, places in enumerate(read):
+        there = (places >= 0) & (places < length)
+        moved[row, there] = parts[row, places[there]]
+    return moved
+
+
+def turned_back(parts: Spikes, chosen: Chosen, *, shape: tuple[int, ...]) -> Spikes:
+    """Return spikes of which the chosen samples run backwards.
+
+    What grows brighter then grows darker: ON and OFF, the first axis of `shape`, the shape of a part, are exchanged.
+    """
+    moved = parts.copy()
+    moved[chosen] = parts[chosen][:, ::-1].reshape(-1, *shape)[:, ::-1].reshape(-1, *parts.shape[1:])
+    return moved
 
 
 def thinned(spikes: Spikes, indices: npt.NDArray[np.intp], *, drop: float, seed: int, epoch: int) -> Spikes:
@@ -126,18 +178,33 @@ def thinned(spikes: Spikes, indices: npt.NDArray[np.intp], *, drop: float, seed:
 
 
 def random_numbers(indices: npt.NDArray[np.intp], *, seed: int, epoch: int) -> Numbers:
-    """Return five numbers from -1 to 1 for each sample of an epoch, shape (samples, 5): down, right, turn, zoom, time.
+    """Return eight numbers from -1 to 1 for each sample of an epoch, shape (samples, 8).
 
-    The first four are those of :func:`bitspike.train.augment.random_moves`.
+    They are for down, right, turn, zoom, delay, speed, mirror and backwards. The first four are those of
+    :func:`bitspike.train.augment.random_moves`.
     """
-    drawn = [2.0 * uniform(words(seed, Stream.MOVES + epoch, int(index), 5)) - 1.0 for index in indices]
-    return np.array(drawn).reshape(len(indices), 5)
+    drawn = [2.0 * uniform(words(seed, Stream.MOVES + epoch, int(index), _NUMBERS)) - 1.0 for index in indices]
+    return np.array(drawn).reshape(len(indices), _NUMBERS)
+
+
+def _happens(numbers: Numbers) -> Chosen:
+    """Return what happens to one of two samples."""
+    return numbers < 0
+
+
+def _polar(shape: tuple[int, ...], fold: int) -> tuple[int, ...]:
+    """Return the shape of one part of a sensor (2, height, width)."""
+    if len(shape) != 3 or shape[0] != 2 * fold:
+        raise UsageError(f"backwards: found events of shape {shape}; expected ({2 * fold}, height, width)")
+    return 2, *shape[1:]
 
 
 def _space(shape: tuple[int, ...]) -> tuple[int, int]:
     """Return height and width of a sensor (polarity, height, width)."""
     if len(shape) != 3:
-        raise UsageError(f"shift, turn, zoom: found events of shape {shape}; expected (polarity, height, width)")
+        raise UsageError(
+            f"shift, turn, zoom, mirror: found events of shape {shape}; expected (polarity, height, width)"
+        )
     return shape[1], shape[2]
 
 

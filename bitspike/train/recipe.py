@@ -4,25 +4,21 @@ This module does not import torch. `Recipe` and its parts may also be made in Py
 """
 
 import dataclasses
-import math
 import os
 import tomllib
 from pathlib import Path
-from typing import Any, Literal
+from typing import Literal
 
 from bitspike.errors import FileError, UsageError
 from bitspike.files import existing_file
-from bitspike.samples import SpikeData
-from bitspike.train.data import KNOWN, data_set, family, load_data
-from bitspike.train.encode import SEED_LIMIT
-from bitspike.train.encoders import CHANGE, DURATION, ENCODER, FOLD, LEAST, POOL, THRESHOLD, WINDOW, Encoding
+from bitspike.train.data import data_set, family
+from bitspike.train.data_recipe import SEED, DataRecipe
 from bitspike.train.finish_recipe import FinishRecipe
 from bitspike.train.network_recipe import NetworkRecipe
 from bitspike.train.posterior_recipe import PosteriorRecipe
 from bitspike.train.rule_recipe import DistilRecipe, RuleRecipe, check_rule
 from bitspike.train.schema import (
     Checked,
-    Rule,
     choice,
     either,
     from_table,
@@ -33,94 +29,6 @@ from bitspike.train.schema import (
     to_toml,
     whole,
 )
-
-SEED = whole(0, SEED_LIMIT - 1)
-
-
-def _names_data(value: object) -> bool:
-    """Whether `value` names a data set; a path in it has nothing that would have to be escaped in a recipe."""
-    if not isinstance(value, str) or '"' in value or "\\" in value or not value.isprintable():
-        return False
-    try:
-        return bool(family(value))
-    except UsageError:
-        return False
-
-
-@dataclasses.dataclass(frozen=True, kw_only=True)
-class DataRecipe(Checked):
-    """The data set and how it becomes spikes.
-
-    Attributes:
-        name: of the data set, such as ``digits`` or ``mnist:DIR``; a place is relative to the working directory.
-        steps: algorithmic time steps of a sample.
-        seed: of the fixed encoding of all parts; the fresh spikes of each epoch use the run's seed.
-        encoder: how levels become spikes; this and its options are told in :mod:`bitspike.train.encoders`.
-        threshold: of ``direct``.
-        change: of ``delta``.
-        window: of ``latency``.
-        duration_ms: of a recording; 0 for what is usual for the data set.
-        pool: events of so many rows and columns of the sensor are those of one neuron.
-        least: so many events of a neuron in a step make a spike.
-        fold: a step is cut into so many parts with neurons of their own, so that weights tell what came first.
-        shift: images and recordings of the training part are shifted by up to so many pixels, anew in each epoch;
-            speech by so many bands.
-        turn: images and recordings are turned by up to so many degrees.
-        zoom: they are scaled by up to 1 - zoom to 1 + zoom.
-        delay: samples of the training part come up to so many steps earlier or later, anew in each epoch;
-            speech up to so many parts of a step.
-        drop: each of their spikes is lost with this probability.
-    """
-
-    name: str = ruled(Rule(f"one of {KNOWN}", _names_data))
-    steps: int = ruled(whole(1, 4096), 16)
-    seed: int = ruled(SEED, 0)
-    encoder: Literal["auto", "rate", "latency", "direct", "current", "delta"] = ruled(ENCODER, "auto")
-    threshold: float = ruled(THRESHOLD, 0.5)
-    change: float = ruled(CHANGE, 0.1)
-    window: int = ruled(WINDOW, 8)
-    duration_ms: float = ruled(DURATION, 0.0)
-    pool: int = ruled(POOL, 1)
-    least: int = ruled(LEAST, 1)
-    fold: int = ruled(FOLD, 1)
-    shift: float = ruled(real(0, 1000), 0.0)
-    turn: float = ruled(real(0, 180), 0.0)
-    zoom: float = ruled(real(0, 0.9), 0.0)
-    delay: float = ruled(real(0, 4096), 0.0)
-    drop: float = ruled(real(0, 0.9), 0.0)
-
-    def __post_init__(self) -> None:
-        super().__post_init__()
-        kind = family(self.name)[0].kind
-        self.encoding.encoder_for(kind)
-        for key in ("turn", "zoom"):
-            if kind == "series" and getattr(self, key):
-                raise UsageError(f"{key}: found {getattr(self, key)}; expected 0: {self.name} has no images to move")
-
-    @property
-    def encoding(self) -> Encoding:
-        """How the data set becomes spikes; everything but the seed."""
-        return Encoding(steps=self.steps, **self._options())
-
-    def load(self, part: str) -> SpikeData:
-        """Return one part of the data set in its fixed encoding."""
-        return load_data(self.name, part=part, steps=self.steps, seed=self.seed, **self._options())
-
-    def inputs(self, outputs: int) -> int:
-        """Return how many neurons the data set feeds; raise UsageError unless it has `outputs` classes."""
-        data = data_set(self.name)
-        if data.classes != outputs:
-            raise UsageError(
-                f"the last layer's neurons: found {outputs}; expected {data.classes}, the classes of {self.name}"
-            )
-        return math.prod(data.shape_for(self.encoding))
-
-    def _options(self) -> dict[str, Any]:
-        return {
-            key: getattr(self, key)
-            for key in ("encoder", "threshold", "change", "window", "duration_ms", "pool", "least", "fold")
-        }
-
 
 _SETTINGS = {
     "iwst": ("alpha",),
@@ -257,6 +165,12 @@ class Recipe(Checked):
         classes = known.classes
         last = len(self.network.layers) - 1
         found = self.network.classes
+        for key in ("mirror", "backwards"):
+            pairs = getattr(self.data, key)
+            if pairs and len(pairs) != found:
+                raise UsageError(f"data.{key}: found {len(pairs)} classes; expected {found}, as the last layer has")
+            if pairs and self.distil.teacher not in ("none", "self"):
+                raise UsageError(f"data.{key}: found classes with distil.teacher {self.distil.teacher}; expected []")
         # Where only the files say how many classes there are, training looks; a recipe is read without its data.
         if classes is not None and found != classes:
             raise UsageError(

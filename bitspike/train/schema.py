@@ -100,6 +100,17 @@ def labels() -> Rule:
     )
 
 
+def pairing() -> Rule:
+    """An array that says for each number from 0 what it is exchanged for, as a tuple; it may be empty."""
+
+    def accepts(value: object) -> bool:
+        if not isinstance(value, tuple) or not all(type(one) is int and 0 <= one < len(value) for one in value):
+            return False
+        return all(value[value[at]] == at for at in range(len(value)))
+
+    return Rule("an array that exchanges 0, 1, 2, ... in pairs or leaves them as they are", accepts, many=True)
+
+
 def instance(kind: type) -> Rule:
     """A table, as the dataclass that stands for it."""
     return Rule(f"a table ({kind.__name__})", lambda value: isinstance(value, kind), kind)

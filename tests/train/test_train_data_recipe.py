@@ -61,6 +61,36 @@ def test_wrong_names_of_a_recipe_are_told(name):
         recipe(name)
 
 
+PAIRS = "expected an array that exchanges 0, 1, 2, ... in pairs or leaves them as they are"
+
+
+@pytest.mark.parametrize(
+    ("data", "extra", "message"),
+    [
+        ("nmnist:x", "mirror = [1, 2, 0]", f"r: data.mirror: found (1, 2, 0); {PAIRS}"),
+        ("nmnist:x", "mirror = [0, 2]", f"r: data.mirror: found (0, 2); {PAIRS}"),
+        ("nmnist:x", "backwards = [true]", f"r: data.backwards: found (True,); {PAIRS}"),
+        ("nmnist:x", "mirror = 3", f"r: data.mirror: found 3; {PAIRS}"),
+        ("nmnist:x", "mirror = [1, 0]", "r: data.mirror: found 2 classes; expected 10, as the last layer has"),
+        ("mnist:x", "mirror = [1, 0]", "r: data.mirror: found [1, 0]; expected []: mnist:x has no events"),
+        ("mnist:x", "backwards = [0]", "r: data.backwards: found [0]; expected []: mnist:x has no events"),
+        ("mnist:x", "stretch = 0.1", "r: data.stretch: found 0.1; expected 0: mnist:x does not run in time"),
+    ],
+)
+def test_wrong_mirrors_of_a_recipe_are_told(data, extra, message):
+    with pytest.raises(UsageError) as caught:
+        recipe(data, extra)
+    assert str(caught.value) == message
+
+
+def test_a_teacher_sees_no_mirror():
+    pairs = f"mirror = {list(range(10))}"
+    text = TEXT.replace("NAME", "nmnist:x").replace("steps = 6", f"steps = 6\n{pairs}")
+    with pytest.raises(UsageError, match=r"data\.mirror: found classes with distil\.teacher runs/a; expected \[\]"):
+        parse_recipe(f'{text}[distil]\nteacher = "runs/a"\n', source="r")
+    assert parse_recipe(f'{text}[distil]\nteacher = "self"\n', source="r").data.mirror == tuple(range(10))
+
+
 def test_a_recipe_is_read_without_its_data():
     found = recipe("nmnist:somewhere/else", "duration_ms = 1000.0").data
     assert found.encoding.duration_ms == 1000.0
