@@ -18,6 +18,7 @@ from bitspike.samples import SpikeData
 from bitspike.train.dataset import PARTS, DataSet, FoldedSamples, Samples
 from bitspike.train.encode import checked_seed
 from bitspike.train.encoders import Encoding, Kind
+from bitspike.train.motion import MovingSamples
 from bitspike.train.packing import check_size
 
 __all__ = ["FAMILIES", "PARTS", "DataSet", "Encoding", "data_set", "family", "load_data", "load_samples"]
@@ -87,9 +88,11 @@ def load_samples(name: str, part: str, encoding: Encoding | None = None) -> Samp
     known = data_set(name)
     wanted.encoder_for(known.kind)
     rows = known.rows(part)
-    if wanted.fold == 1:
+    if wanted.fold == 1 and not wanted.motion:
         return known.read(rows, wanted)
-    finer = replace(wanted, steps=wanted.steps * wanted.fold, fold=1)
+    finer = replace(wanted, steps=wanted.steps * wanted.fold, fold=1, motion=0)
+    if wanted.motion:
+        return MovingSamples(finer=known.read(rows, finer), fold=wanted.fold, reach=wanted.motion)
     return FoldedSamples(finer=known.read(rows, finer), fold=wanted.fold, kind=known.kind)
 
 
@@ -101,7 +104,7 @@ def load_data(name: str, *, part: str = "test", steps: int = 16, seed: int = 0, 
         part: ``train``, ``validation``, ``test`` or ``all``.
         steps: algorithmic time steps of a sample, 1 or more.
         seed: seed of the encoder; the spikes of a sample do not depend on the part it is asked in.
-        options: `encoder`, `threshold`, `change`, `window`, `duration_ms`, `pool`, `least` and `fold` of
+        options: `encoder`, `threshold`, `change`, `window`, `duration_ms`, `pool`, `least`, `fold` and `motion` of
             :class:`bitspike.train.encoders.Encoding`.
 
     Raises:

@@ -8,7 +8,7 @@ from bitspike.errors import UsageError
 from bitspike.samples import SpikeData
 from bitspike.train.data import KNOWN, data_set, family, load_data
 from bitspike.train.encode import SEED_LIMIT
-from bitspike.train.encoders import CHANGE, DURATION, ENCODER, FOLD, LEAST, POOL, THRESHOLD, WINDOW, Encoding
+from bitspike.train.encoders import CHANGE, DURATION, ENCODER, FOLD, LEAST, MOTION, POOL, THRESHOLD, WINDOW, Encoding
 from bitspike.train.schema import Checked, Rule, pairing, real, ruled, whole
 
 SEED = whole(0, SEED_LIMIT - 1)
@@ -40,6 +40,8 @@ class DataRecipe(Checked):
         pool: events of so many rows and columns of the sensor are those of one neuron.
         least: so many events of a neuron in a step make a spike.
         fold: a step is cut into so many parts with neurons of their own, so that weights tell what came first.
+        motion: a step has neurons for its events and for four ways in which they move so many places from part to part,
+            instead of neurons of its parts; 0 for none.
         shift: images and recordings of the training part are shifted by up to so many pixels, anew in each epoch;
             speech by so many bands.
         turn: images and recordings are turned by up to so many degrees.
@@ -66,6 +68,7 @@ class DataRecipe(Checked):
     pool: int = ruled(POOL, 1)
     least: int = ruled(LEAST, 1)
     fold: int = ruled(FOLD, 1)
+    motion: int = ruled(MOTION, 0)
     shift: float = ruled(real(0, 1000), 0.0)
     turn: float = ruled(real(0, 180), 0.0)
     zoom: float = ruled(real(0, 0.9), 0.0)
@@ -109,5 +112,5 @@ class DataRecipe(Checked):
     def _options(self) -> dict[str, Any]:
         return {
             key: getattr(self, key)
-            for key in ("encoder", "threshold", "change", "window", "duration_ms", "pool", "least", "fold")
+            for key in ("encoder", "threshold", "change", "window", "duration_ms", "pool", "least", "fold", "motion")
         }

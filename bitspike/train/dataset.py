@@ -13,7 +13,7 @@ import numpy.typing as npt
 
 from bitspike.errors import FileError, UsageError
 from bitspike.train.encode import Stream, permutation
-from bitspike.train.encoders import Encoding, Kind, Levels, encode_levels
+from bitspike.train.encoders import WAYS, Encoding, Kind, Levels, encode_levels
 from bitspike.train.packing import pooled_shape
 
 PARTS = ("train", "validation", "test", "all")
@@ -243,6 +243,10 @@ class DataSet:
 def encoded_shape(shape: tuple[int, ...], kind: Kind, encoding: Encoding) -> tuple[int, ...]:
     """Return the shape of the neurons that an encoder makes of samples of `shape`."""
     pooled = pooled_shape(shape, encoding.pool)
+    if encoding.motion and kind == "events":
+        if len(pooled) != 3:
+            raise UsageError(f"motion: found events of shape {pooled}; expected (polarity, height, width)")
+        return pooled[0] * (1 + WAYS), *pooled[1:]
     return folded_shape((2, *pooled) if encoding.encoder_for(kind) == "delta" else pooled, encoding.fold, kind)
 
 

@@ -46,6 +46,9 @@ DURATION = real(0, 1e6)
 POOL = whole(1, 1024)
 LEAST = whole(1, 1 << 20)
 FOLD = whole(1, 256)
+MOTION = whole(0, 64)
+WAYS = 4
+"""Ways in which events move: down, up, right and left."""
 #: What ``auto`` means; events are spikes already.
 _USUAL: dict[str, Encoder] = {"stills": "rate", "series": "delta", "events": "auto"}
 _KNOWN: dict[str, tuple[Encoder, ...]] = {
@@ -69,6 +72,9 @@ class Encoding:
         pool: events of so many rows and columns of the sensor are those of one neuron; only for events.
         least: so many events of a neuron in a step make a spike; only for events.
         fold: a step is cut into so many equal parts, each of which has neurons of its own; not for images.
+        motion: places that an event moves from one part to the next to be seen as moving; a step then has neurons for
+            its events and for four ways instead of those of its parts, see :mod:`bitspike.train.motion`. 0 for none;
+            only for events.
     """
 
     steps: int = ruled(STEPS, 16)
@@ -80,6 +86,7 @@ class Encoding:
     pool: int = ruled(POOL, 1)
     least: int = ruled(LEAST, 1)
     fold: int = ruled(FOLD, 1)
+    motion: int = ruled(MOTION, 0)
 
     def __post_init__(self) -> None:
         check(self)
@@ -91,6 +98,8 @@ class Encoding:
         for key, has in (("pool", ("events",)), ("least", ("events",)), ("fold", ("events", "series"))):
             if kind not in has and getattr(self, key) != 1:
                 raise UsageError(f"{key}: found {getattr(self, key)}; expected 1: {kind} have no events to count")
+        if kind != "events" and self.motion:
+            raise UsageError(f"motion: found {self.motion}; expected 0: {kind} have no events that move")
         return _USUAL[kind] if self.encoder == "auto" else self.encoder
 
     def frames(self, kind: Kind) -> int:

@@ -21,7 +21,7 @@ from bitspike.train.data import load_samples
 from bitspike.train.dataset import LevelSamples, Samples
 from bitspike.train.encode import Stream, permutation, words
 from bitspike.train.model import SpikingNetwork
-from bitspike.train.moves import moved_labels, moved_spikes
+from bitspike.train.moves import fresh_spikes, moved_labels
 from bitspike.train.processes import Processes, Share, fingerprint
 from bitspike.train.recipe import Recipe
 from bitspike.train.rule_recipe import DistilRecipe, RuleRecipe
@@ -206,8 +206,7 @@ class Trainer:
             batch = self._moved(self._samples.take(rows[share.start : share.stop]), epoch)
             if self._rule is not None:
                 self._rule.see(batch, seed=seed, stream=Stream.SPIKES + epoch)
-            spikes = batch.encode(steps=self.recipe.data.steps, seed=seed, stream=Stream.SPIKES + epoch)
-            spikes = moved_spikes(spikes, batch, self.recipe.data, seed=seed, epoch=epoch)
+            spikes = fresh_spikes(batch, self.recipe.data, seed=seed, epoch=epoch)
             labels = moved_labels(batch, self.recipe.data, seed=seed, epoch=epoch)
             yield time_first(spikes).to(device), torch.from_numpy(labels).to(device), share
 

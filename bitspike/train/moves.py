@@ -17,6 +17,7 @@ from bitspike.train.data import family
 from bitspike.train.data_recipe import DataRecipe
 from bitspike.train.dataset import Samples
 from bitspike.train.encode import Stream, uniform, words
+from bitspike.train.motion import MovingSamples
 
 Spikes = npt.NDArray[np.uint8]
 Numbers = npt.NDArray[np.float64]
@@ -25,12 +26,26 @@ _LEVELS = 256
 _NUMBERS = 8
 
 
+def fresh_spikes(samples: Samples, data: DataRecipe, *, seed: int, epoch: int) -> Spikes:
+    """Return the spikes of a batch as an epoch sees them, encoded anew and moved, shape (samples, steps, neurons).
+
+    Motion is seen in what has moved: in a mirror to the other side.
+    """
+    stream = Stream.SPIKES + epoch
+    if not isinstance(samples, MovingSamples):
+        spikes = samples.encode(steps=data.steps, seed=seed, stream=stream)
+        return moved_spikes(spikes, samples, data, seed=seed, epoch=epoch)
+    parts = samples.finer.encode(steps=data.steps * data.fold, seed=seed, stream=stream)
+    return samples.seen(moved_spikes(parts, samples.finer, data, seed=seed, epoch=epoch))
+
+
 def moved_spikes(spikes: Spikes, samples: Samples, data: DataRecipe, *, seed: int, epoch: int) -> Spikes:
     """Return the spikes of a batch as an epoch sees them; the same array where the recipe moves none.
 
     Args:
-        spikes: of the batch, 0 or 1, shape (samples, steps, neurons).
-        samples: the batch.
+        spikes: of the batch, 0 or 1, shape (samples, steps, neurons); each part of a step is one where the recipe has
+            `motion`.
+        samples: the batch, likewise.
         data: says how far what moves. Images were moved before they became spikes.
         seed: of the run.
         epoch: its number, from 1.
@@ -55,13 +70,14 @@ def moved_spikes(spikes: Spikes, samples: Samples, data: DataRecipe, *, seed: in
         spikes = mirrored(spikes, _happens(numbers[:, 6]), width=_space(samples.shape)[1])
     if in_time:
         bands = samples.shape[-1] if kind == "series" else None
-        parts = in_parts(spikes, fold=data.fold, bands=bands)
+        fold = 1 if data.motion else data.fold
+        parts = in_parts(spikes, fold=fold, bands=bands)
         # A delay of speech counts parts, any other steps.
         delay = data.delay * (1 if kind == "series" else data.fold)
         parts = retimed(parts, numbers[:, 4:6], delay=delay, stretch=data.stretch)
         if data.backwards:
-            parts = turned_back(parts, _happens(numbers[:, 7]), shape=_polar(samples.shape, data.fold))
-        spikes = in_steps(parts, fold=data.fold, bands=bands)
+            parts = turned_back(parts, _happens(numbers[:, 7]), shape=_polar(samples.shape, fold))
+        spikes = in_steps(parts, fold=fold, bands=bands)
     return thinned(spikes, samples.indices, drop=data.drop, seed=seed, epoch=epoch) if data.drop else spikes
 
 
