@@ -1,9 +1,9 @@
 """Which way events move, as spikes: a detector of motion before the network. This module does not import torch.
 
-A step is cut into parts. An event in a part came from a direction where one of its kind lies `reach` places that way in
-the part before, and none lies as far the other way: the correlation detector of Hassenstein and Reichardt, 1956, in
-whole numbers. A step has, for each place and each kind of event (ON, OFF), a neuron for the events, then one for each of
-down, up, right and left, the way in which they move; each spikes where any of its parts has one.
+A step is cut into parts. An event in a part came from a direction where one of its kind lies `reach` places that way
+in the part before, and none lies as far the other way: the correlation detector of Hassenstein and Reichardt, 1956, in
+whole numbers. A step has, for each place and each kind of event (ON, OFF), a neuron for the events, then one for each
+of down, up, right and left, the way in which they move; each spikes where any of its parts has one.
 
 A network can learn the same from the parts of a step alone (``fold``), but needs many more samples for it: a product of
 two events is not a sum.
