@@ -42,7 +42,7 @@ def recipe(name, extra=""):
 @pytest.mark.parametrize(
     ("extra", "message"),
     [
-        ('encoder = "delta"', "r: data.encoder: found 'delta'; expected one of auto, rate, latency, direct for stills"),
+        ('encoder = "delta"', "r: data.encoder: found 'delta'; expected one of auto, rate, latency, direct, current for stills"),
         ('encoder = "x"', "r: data.encoder: found 'x'; expected one of auto, rate, latency, direct, delta"),
         ("threshold = 2", "r: data.threshold: found 2; expected a number above 0 and up to 1"),
         ("window = 1.5", "r: data.window: found 1.5; expected a whole number from 1 to 4096"),
