@@ -42,8 +42,8 @@ def recipe(name, extra=""):
 @pytest.mark.parametrize(
     ("extra", "message"),
     [
-        ('encoder = "delta"', "r: data.encoder: found 'delta'; expected one of auto, rate, latency, direct, current for stills"),
-        ('encoder = "x"', "r: data.encoder: found 'x'; expected one of auto, rate, latency, direct, delta"),
+        ('encoder = "delta"', "r: data.encoder: found 'delta'; expected one of auto, rate, latency, direct"),
+        ('encoder = "x"', "r: data.encoder: found 'x'; expected one of auto, rate, latency, direct, current, delta"),
         ("threshold = 2", "r: data.threshold: found 2; expected a number above 0 and up to 1"),
         ("window = 1.5", "r: data.window: found 1.5; expected a whole number from 1 to 4096"),
         ("duration = 1", "r: data.duration: found an unknown key; expected one of name, steps, seed"),
