@@ -438,11 +438,3 @@ def test_what_is_written_comes_back_and_a_plain_reader_sees_the_same_spikes(tmp_
     for p in network.populations:
         if p.spiking:
             assert np.array_equal(seen[p.name], record.traces[p.name].spikes), p.name
-
-
-@settings(max_examples=40, deadline=None)
-@given(data=st.data(), portable=st.booleans())
-def test_any_network_comes_back_or_is_refused_by_name(tmp_path_factory, data, portable):
-    network = data.draw(st.one_of(spatial_networks(graded=True), networks(graded=True, inputs=(1, 3), heads=True)))
-    path = Path(tmp_path_factory.mktemp("nir")) / "a.nir"
-    assert written(network, path, portable=portable, encode_soft_reset=not portable) in (network, *REFUSED)

@@ -7,16 +7,21 @@ import pytest
 from builders import spikes_for as some_spikes
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from onnx.reference import ReferenceEvaluator
 from onnx_support import QUANTITIES, assert_equal, every_kind, scores_of
-from strategies import spatial_networks, spikes_for
+from strategies import networks, spatial_networks, spikes_for
 
 from bitspike.convert.connections import Conv2d, Identity
 from bitspike.convert.network import Dense, Input, IntegerNetwork, Population, Readout
 from bitspike.convert.onnx_file import write
+from bitspike.convert.onnx_graph import build, scores_name
+from bitspike.convert.onnx_nodes import onnx_type
+from bitspike.convert.onnx_step import states
 from bitspike.convert.retime import retime
 from bitspike.convert.rules import check
 from bitspike.convert.weights import IntegerWeights, weights_of
 from bitspike.sim.engines.onnx_runtime import run
+from bitspike.sim.record import aligned, padded
 from bitspike.sim.reference import run_reference
 
 
@@ -38,6 +43,60 @@ def test_the_step_form_of_every_kind_is_the_reference(tmp_path_factory, data):
     path = tmp_path_factory.mktemp("step") / "net.onnx"
     write(network, path, form="step")
     assert_equal(run(network, spikes, file=path), run_reference(network, spikes))
+
+
+ALL = st.one_of(spatial_networks(graded=True), networks(graded=True, inputs=(1, 3), heads=True))
+
+
+@settings(max_examples=15, deadline=None)
+@given(st.data())
+def test_onnxs_own_evaluator_is_the_reference_on_every_kind(data):
+    """The second implementation of the operators: scan form, graded spikes, several inputs and answers."""
+    network = data.draw(ALL)
+    spikes = data.draw(spikes_for(network, samples=(1, 2)))
+    model = build(network)
+    names = [value.name for value in model.graph.output]
+    values = dict(zip(names, ReferenceEvaluator(model).run(None, {"spikes": steps_first(spikes)}), strict=True))
+    raw = {
+        p.name: tuple(values[f"{p.name}.{q}"].transpose(1, 0, 2) for q in ("spikes", "u", "v"))
+        for p in network.populations
+    }
+    reference = run_reference(network, spikes)
+    assert_equal(aligned("evaluator", network, spikes, raw), reference)
+    for answer in network.answers():
+        assert np.array_equal(values[scores_name(answer)], reference.scores(network, answer))
+
+
+@settings(max_examples=10, deadline=None)
+@given(st.data())
+def test_onnxs_own_evaluator_of_the_step_form_is_the_reference_on_every_kind(data):
+    network = data.draw(ALL)
+    spikes = padded(network, data.draw(spikes_for(network, samples=(1, 2))))
+    model = build(network, "step")
+    evaluator, names = ReferenceEvaluator(model), [value.name for value in model.graph.output]
+    types = {
+        s.name: next(v.type.tensor_type for v in model.graph.input if v.name == f"{s.name}.in") for s in states(network)
+    }
+    batch = len(spikes)
+    state = {}
+    for name, kind in types.items():
+        shape = [dim.dim_value or batch for dim in kind.shape.dim]
+        state[name] = np.zeros(shape, {onnx_type(t): t for t in ("int8", "int32", "int64")}[kind.elem_type])
+    history = {p.name: ([], [], []) for p in network.populations}
+    for step in steps_first(spikes):
+        fed = {"spikes": step} | {f"{name}.in": value for name, value in state.items()}
+        values = dict(zip(names, evaluator.run(None, fed), strict=True))
+        state = {name: values[name] for name in state}
+        for p in network.populations:
+            for kept, quantity in zip(history[p.name], ("spikes", "u", "v"), strict=True):
+                kept.append(values[f"{p.name}.{quantity}"])
+    raw = {name: tuple(np.stack(kept, axis=1) for kept in parts) for name, parts in history.items()}
+    given_spikes = spikes[:, : spikes.shape[1] - max(network.latencies().values())]
+    assert_equal(aligned("evaluator", network, given_spikes, raw), run_reference(network, given_spikes))
+
+
+def steps_first(spikes):
+    return spikes.transpose(1, 0, 2).astype(np.int8)
 
 
 @pytest.mark.parametrize("groups", [1, 2])
