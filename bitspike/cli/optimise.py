@@ -17,8 +17,8 @@ def optimise(
         typer.Option(
             "--pass",
             metavar="PASS",
-            help="fold, merge, prune, common, hold, split:NEURONS, retime[:MAX_DELAY]; may be given several times, and "
-            "they run in that order. Default: fold, merge, prune.",
+            help="fold, merge, prune, common, hold, quiet, split:NEURONS, retime[:MAX_DELAY]; may be given several "
+            "times, and they run in that order. Default: fold, merge, prune.",
         ),
     ] = None,
     as_json: Json = False,

@@ -40,6 +40,7 @@ PASSES: dict[str, Pass] = {
         Pass(name="prune", summary="what no answer depends on is left out", module=_HERE + "prune"),
         Pass(name="common", summary="equal thresholds where that is exact", module=_HERE + "common"),
         Pass(name="hold", summary="biases from a clock, so that none acts early", module=_HERE + "hold"),
+        Pass(name="quiet", summary="an input for the gap between samples in a row", module=_HERE + "quiet"),
         Pass(name="split", summary="populations of at most N neurons", module=_HERE + "split", option="neurons"),
         Pass(name="retime", summary="chip time, delays of at most N steps", module="bitspike.convert.retime",
              option="max_delay"),

@@ -53,7 +53,7 @@ def test_options_stand_behind_a_colon():
 @pytest.mark.parametrize(
     ("text", "message"),
     [
-        ("shrink", "pass 'shrink'; expected one of fold, merge, prune, common, hold, split, retime"),
+        ("shrink", "pass 'shrink'; expected one of fold, merge, prune, common, hold, quiet, split, retime"),
         ("prune:3", "pass 'prune:3'; prune takes no number"),
         ("split:few", "pass 'split:few'; expected a whole number of neurons after the colon"),
         ("split:", "pass 'split:'; expected a whole number of neurons after the colon"),
@@ -135,7 +135,7 @@ def test_passes_one_after_the_other(network, names, data):
 def test_every_claim_on_many_networks(name, alike):
     changed = []
 
-    @settings(max_examples=1500, suppress_health_check=list(HealthCheck))
+    @settings(max_examples=400, suppress_health_check=list(HealthCheck))
     @given(any_networks(alike=alike), st.data())
     def claim(network, data):
         by_channel = spatial(network)
