@@ -1,5 +1,7 @@
 """Lava's own models against the reference engine: one step with overflow, then whole networks."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from hypothesis import event, given, settings
@@ -8,6 +10,7 @@ from lava_support import assert_alive, assert_same, feed_forward, needs_lava
 from strategies import networks
 
 from bitspike.convert.network import Population
+from bitspike.convert.passes.hold import hold
 from bitspike.errors import UnsupportedError
 from bitspike.sim.engines import lava_models
 from bitspike.sim.reference import STATE_MAX, run_reference, step, truncate
@@ -94,6 +97,23 @@ def test_a_delay_of_its_own_runs_each_sample_alone(delay):
     spikes = (np.random.default_rng(4).random((5, network.steps, network.input.size)) < 0.5).astype(np.uint8)
     expected = run_reference(network, spikes)
     assert_same(expected, lava_models.run(network, spikes))
+    assert_alive(expected)
+
+
+@pytest.mark.parametrize("delay", [1, 3])
+def test_biases_that_are_held_back_come_before_a_delay(delay):
+    """A clock brings them, so that no early spike crosses the delay; without it the retiming refuses."""
+    network = feed_forward(3, delay=delay)
+    network = network.with_populations(tuple(replace(p, du=4096) for p in network.populations))
+    spikes = (np.random.default_rng(4).random((5, network.steps, network.input.size)) < 0.5).astype(np.uint8)
+    with pytest.raises(UnsupportedError, match="or is fed by, a bias that would act before the first input"):
+        lava_models.run(network, spikes)
+    held = hold(network)
+    record, expected = lava_models.run(held, spikes), run_reference(network, spikes)
+    assert_same(run_reference(held, spikes), record)
+    for name, trace in expected.traces.items():
+        assert np.array_equal(trace.v, record.traces[name].v)
+        assert np.array_equal(trace.spikes, record.traces[name].spikes)
     assert_alive(expected)
 
 

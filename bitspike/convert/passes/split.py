@@ -5,10 +5,11 @@ Rules:
 1. A population of more than `neurons` neurons becomes parts called ``NAME_0``, ``NAME_1``, ... (with another ``_``
    where that name is taken), neighbours in the network's order, of equal size as far as that goes. Their neurons, one
    part after the other, are those of the population. A part is flat, unless windows are about: then it has whole
-   channels. Where one channel alone has more than `neurons` neurons the network is refused.
+   channels. Where one channel alone has more than `neurons` neurons the network is refused. Both ends of an identity or
+   a pool have as many parts as the one that needs more, so that it goes from part to part.
 2. Each connection becomes one for every pair of parts that has synapses: dense ones by rows and columns, convolutions
-   by channels. An identity or a pool between parts that do not match becomes the dense matrix or the convolution that
-   adds the same; so does a convolution in groups.
+   by channels. An identity or a pool between parts that do not match, as from an input, becomes the dense matrix or the
+   convolution that adds the same, with weights of 0 where there was no synapse; so does a convolution in groups.
 3. The read-out of a population becomes those of its parts, in order, in the same answer, so that the scores are what
    they were (:meth:`bitspike.sim.record.Record.scores` joins them).
 
@@ -22,7 +23,7 @@ import numpy as np
 import numpy.typing as npt
 
 from bitspike.convert.connection import Connection
-from bitspike.convert.connections import Conv2d, Dense, Identity, Windowed
+from bitspike.convert.connections import Conv2d, Dense, Identity, SumPool2d, Windowed
 from bitspike.convert.network import IntegerNetwork, Population
 from bitspike.convert.passes.blocks import spatial
 from bitspike.convert.weights import weights_of
@@ -63,20 +64,36 @@ def parts_of(network: IntegerNetwork, neurons: int) -> Parts:
     """The parts that :func:`split` makes of each input and population: their names, and which neurons they have."""
     taken, by_channel = set(network.shapes()), spatial(network)
     parts: Parts = {entry.name: [(entry.name, slice(0, entry.size))] for entry in network.inputs}
+    units: dict[str, int] = {}
+    counts: dict[str, int] = {}
     for p in network.populations:
         unit = p.size // p.shape[0] if p.name in by_channel else 1
         if unit > neurons:
             raise UnsupportedError(
                 f"population {p.name}: a channel of {unit} neurons; parts of at most {neurons} hold whole channels"
             )
-        units = p.size // unit
-        count = -(-units // (neurons // unit))
-        if count == 1:
-            parts[p.name] = [(p.name, slice(0, p.size))]
-            continue
-        ends = [units * k // count * unit for k in range(count + 1)]
-        parts[p.name] = [(_part_name(p.name, k, taken), slice(ends[k], ends[k + 1])) for k in range(count)]
+        units[p.name] = p.size // unit
+        counts[p.name] = -(-units[p.name] // (neurons // unit))
+    _balance(network, units, counts)
+    for p in network.populations:
+        count, number = counts[p.name], units[p.name]
+        ends = [number * k // count * (p.size // number) for k in range(count + 1)]
+        names = [_part_name(p.name, k, taken) for k in range(count)] if count > 1 else [p.name]
+        parts[p.name] = [(name, slice(ends[k], ends[k + 1])) for k, name in enumerate(names)]
     return parts
+
+
+def _balance(network: IntegerNetwork, units: dict[str, int], counts: dict[str, int]) -> None:
+    """Raise `counts` to those of the other end of each identity and pool that has as many units."""
+    tied = [
+        (c.source, c.target)
+        for c in network.connections
+        if isinstance(c, Identity | SumPool2d) and units.get(c.source) == units[c.target]
+    ]
+    for _ in tied:
+        for ends in tied:
+            most = max(counts[end] for end in ends)
+            counts.update(dict.fromkeys(ends, most))
 
 
 def _part_name(name: str, number: int, taken: set[str]) -> str:
@@ -98,9 +115,14 @@ def _blocks(c: Connection, parts: Parts) -> Iterator[Connection]:
     if len(sources) == len(targets) == 1:
         yield c
         return
-    if isinstance(c, Identity) and [where for _, where in sources] == [where for _, where in targets]:
+    if isinstance(c, Identity | SumPool2d) and _match(c, sources, targets):
         for (source, where), (target, _) in zip(sources, targets, strict=True):
-            yield replace(c, source=source, target=target, size=where.stop - where.start)
+            size = where.stop - where.start
+            if isinstance(c, Identity):
+                yield replace(c, source=source, target=target, size=size)
+            else:
+                channels = size * c.source_shape[0] // c.shape[1]
+                yield replace(c, source=source, target=target, source_shape=(channels, *c.source_shape[1:]))
         return
     whole = _matrix(c)
     for target, rows in targets:
@@ -110,6 +132,12 @@ def _blocks(c: Connection, parts: Parts) -> Iterator[Connection]:
             elif whole[rows, columns].any():
                 weights = weights_of(whole[rows, columns])
                 yield Dense(source=source, target=target, weights=weights, exponent=c.exponent, delay=c.delay)
+
+
+def _match(c: Connection, sources: list[tuple[str, slice]], targets: list[tuple[str, slice]]) -> bool:
+    """Whether parts end at the same share of both ends, which are neurons or channels one by one."""
+    rows, columns = c.shape
+    return [where.stop * rows for _, where in sources] == [where.stop * columns for _, where in targets]
 
 
 def _matrix(c: Connection) -> npt.NDArray[np.int64]:

@@ -69,11 +69,11 @@ def test_windows_are_cut_by_whole_channels():
     )  # fmt: skip
     after = split(before, 8)
     assert [(p.name, p.shape) for p in after.populations] == [
-        ("a_0", (2, 2, 2)), ("a_1", (2, 2, 2)), ("b", (4, 1, 1)), ("out", (2,)),
+        ("a_0", (2, 2, 2)), ("a_1", (2, 2, 2)), ("b_0", (2, 1, 1)), ("b_1", (2, 1, 1)), ("out", (2,)),
     ]  # fmt: skip
     assert [(c.kind, c.source, c.target) for c in after.connections] == [
-        ("conv", "input", "a_0"), ("conv", "input", "a_1"), ("conv", "a_0", "b"), ("conv", "a_1", "b"),
-        ("dense", "b", "out"),
+        ("conv", "input", "a_0"), ("conv", "input", "a_1"), ("pool", "a_0", "b_0"), ("pool", "a_1", "b_1"),
+        ("dense", "b_0", "out"), ("dense", "b_1", "out"),
     ]  # fmt: skip
     spikes = spikes_for(before, rate=0.6)
     one, other = run_reference(before, spikes), run_reference(after, spikes)
