@@ -136,7 +136,7 @@ def _simulate(
     spikes = _samples(
         run.data, members[0], part=run.part, seed=run.seed, first=run.samples, encoder=run.encoder, layer=layer
     )
-    scores: Any = 0
+    scores: dict[str, Any] = dict.fromkeys(members[0].answers(), 0)
     with progress("simulate") as notify:
         for number, member in enumerate(members):
             notify(member.name, number, len(members))
@@ -145,13 +145,17 @@ def _simulate(
             except RangeError as error:
                 hint = {"proved": "--ranges watched runs it without the proof", "watched": "--ranges lava lets it"}
                 raise RangeError([*error.faults, *filter(None, [hint.get(ranges.value)])]) from None
-            scores = scores + record.scores(member)
+            scores = {answer: total + record.scores(member, answer) for answer, total in scores.items()}
     if out is not None:
         record.save(out)
-    accuracy = float(np.mean(np.argmax(scores, axis=1) == spikes.labels))
+    shares = {answer: float(np.mean(np.argmax(x, axis=1) == spikes.labels)) for answer, x in scores.items()}
+    accuracy = shares if len(shares) > 1 else next(iter(shares.values()))
+    said = ", ".join(
+        f"{share:.4f}" + (f" of answer {name!r}" if len(shares) > 1 else "") for name, share in shares.items()
+    )
     counts = count(members[-1], record)
     summary = {"network": members[0].name, "members": len(members), "engine": engine, "data": spikes.name}
-    lines = [f"{members[0].name} on {len(spikes)} samples of {spikes.name}, engine {engine}: accuracy {accuracy:.4f}"]
+    lines = [f"{members[0].name} on {len(spikes)} samples of {spikes.name}, engine {engine}: accuracy {said}"]
     lines += [f"a committee of {len(members)}, read-outs summed; counts of the last member"] if len(members) > 1 else []
     lines += [str(counts)] + ([f"record: {out}"] if out else [])
     result = {**summary, "samples": len(spikes), "accuracy": accuracy, "counts": counts.as_json()}

@@ -1,5 +1,6 @@
 """Several inputs and several read-outs: one value, told apart by name, in every engine and file that takes them."""
 
+import json
 from dataclasses import replace
 
 import numpy as np
@@ -11,7 +12,8 @@ from onnx_support import assert_equal, scores_of
 from strategies import networks
 from strategies import spikes_for as spikes_strategy
 
-from bitspike.convert import netx_file, nir_file, onnx_file, store
+from bitspike.cli import main
+from bitspike.convert import netx_file, onnx_file, store
 from bitspike.convert.network import VTH_MAX, Dense, Input, IntegerNetwork, Population, Readout
 from bitspike.convert.retime import retime
 from bitspike.convert.rules import check
@@ -150,6 +152,21 @@ def test_data_of_another_width_are_refused_with_all_widths():
         simulate(two_eyes(), np.zeros((1, 7, 3), np.uint8))
 
 
+def test_the_command_tells_the_accuracy_of_each_answer(capsys, tmp_path):
+    network = two_eyes()
+    store.save(network, tmp_path / "a.safetensors")
+    spikes = spikes_for(network, samples=9)
+    record = run_reference(network, spikes)
+    labels = record.predictions(network, "what")
+    np.savez(tmp_path / "own.npz", spikes=spikes, labels=labels)
+    arguments = ["simulate", str(tmp_path / "a.safetensors"), "--data", str(tmp_path / "own.npz")]
+    assert main([*arguments, "--json"]) == 0
+    share = float(np.mean(record.predictions(network, "") == labels))
+    assert json.loads(capsys.readouterr().out)["accuracy"] == {"what": 1.0, "": share}
+    assert main(arguments) == 0
+    assert f"accuracy 1.0000 of answer 'what', {share:.4f} of answer ''" in capsys.readouterr().out
+
+
 @patient
 @given(several, st.data())
 def test_files_and_onnx_runtime(tmp_path_factory, network, data):
@@ -204,7 +221,6 @@ def test_retiming_begins_at_every_input():
 @pytest.mark.parametrize(
     ("write", "message"),
     [
-        (nir_file.build, "inputs left, right; the NIR writer takes one input only, today"),
         (netx_file.contents, "inputs left, right; the NetX writer takes one input only, today"),
         (lower, "inputs left, right; the lowering to Lava takes one input only, today"),
         (
@@ -218,12 +234,11 @@ def test_what_takes_one_input_says_so(write, message):
         write(two_eyes())
 
 
-@pytest.mark.parametrize(("write", "who"), [(nir_file.build, "NIR"), (netx_file.contents, "NetX")])
-def test_what_takes_one_read_out_says_so(write, who):
+def test_what_takes_one_read_out_says_so():
     network = chain(readout="spike_count")
     two = replace(network, readouts=(*network.readouts, Readout(population="hidden1", kind="spike_count")))
-    with pytest.raises(UnsupportedError, match=f"read-outs output, hidden1; the {who} writer takes one read-out only"):
-        write(two)
+    with pytest.raises(UnsupportedError, match="read-outs output, hidden1; the NetX writer takes one read-out only"):
+        netx_file.contents(two)
 
 
 @pytest.mark.parametrize(
@@ -256,8 +271,6 @@ def test_illegal_ones_are_refused(change, message):
     ],
 )
 def test_a_description_that_the_writer_would_not_write_is_refused(change, message):
-    import json
-
     from bitspike.convert.description import arrays_of, describe, network_from
 
     network = two_eyes()
