@@ -91,7 +91,7 @@ class AttentionLayer(Layer):
         mixed = self._mixed(spikes)
         return mixed, torch.zeros_like(mixed)
 
-    def joint_moments(self, spikes: Tensor, sharpness: float) -> Tensor:  # noqa: ARG002
+    def joint_moments(self, spikes: Tensor, sharpness: float, *, spread: bool = True) -> Tensor:  # noqa: ARG002
         """Return the products alone."""
         return self._mixed(spikes)
 

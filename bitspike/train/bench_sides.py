@@ -1,9 +1,10 @@
-"""The two sides of the bench of training: one update of our network, and one of the same layer sizes in snnTorch."""
+"""The sides of the bench of training: one update of our network, and one of the same layer sizes in snnTorch."""
 
 import math
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from dataclasses import dataclass
 from importlib import import_module
 from itertools import pairwise
 from typing import Any, Literal
@@ -13,13 +14,14 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from bitspike.errors import MissingDependencyError
-from bitspike.train.estimators import IWST
+from bitspike.train.estimators import IWST, Estimator
 from bitspike.train.layers import DenseLayer
 from bitspike.train.loop import flushed_denormals
 from bitspike.train.model import SpikingNetwork
+from bitspike.train.noise import Silent
 from bitspike.train.products import dense_moments
 from bitspike.train.registers import NEVER, Neuron
-from bitspike.train.surrogates import INSTALL
+from bitspike.train.surrogates import INSTALL, Surrogate
 
 SIZES = (784, 512, 512, 10)
 STEPS = 25
@@ -37,6 +39,19 @@ Step = Callable[[Tensor, Tensor], None]
 Batches = list[tuple[Tensor, Tensor]]
 
 
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Side:
+    """One of those that are compared.
+
+    Attributes:
+        step: makes an update with spikes and labels.
+        rates: returns the mean of the bits of each spiking layer in a forward pass.
+    """
+
+    step: Step
+    rates: Callable[[Tensor], list[float]]
+
+
 def synthetic(batches: int) -> Batches:
     """Return batches of independent spikes of MNIST's mean rate, (steps, samples, neurons), and random labels."""
     generator = torch.Generator().manual_seed(0)
@@ -49,11 +64,34 @@ def synthetic(batches: int) -> Batches:
     ]
 
 
-def bitspike_step(precision: Precision) -> Step:
-    """Return one update of our network, as the training loop does it with the recipe's key `precision`."""
+class _Dense(DenseLayer):
+    """A layer that can tell how many of its neurons fired."""
+
+    told: list[float] | None = None
+
+    def fire(self, inputs: Tensor, generator: torch.Generator, **options: Any) -> tuple[Tensor, Tensor]:
+        """Run; note the rate where somebody wants it."""
+        bits, squares = super().fire(inputs, generator, **options)
+        if self.told is not None:
+            self.told.append(float(bits.detach().float().mean()))
+        return bits, squares
+
+
+def bitspike(precision: Precision) -> Side:
+    """Return our network with the arctangent's surrogate gradient, the width of which is the floor, and no noise."""
+    return _bitspike(precision, Surrogate(function="atan", slope=2.0, noise=Silent(), width="floor"), floor=3.0)
+
+
+def bitspike_posterior(precision: Precision) -> Side:
+    """Return our network with posterior noise: two moments, and plain straight-through."""
+    return _bitspike(precision, IWST(), floor=0.5)
+
+
+def _bitspike(precision: Precision, estimator: Estimator, *, floor: float) -> Side:
+    """Return our network as the training loop updates it with the recipe's key `precision`."""
     dv = round((1 - KEEP) * 4096)
     layers = [
-        DenseLayer(
+        _Dense(
             name=f"layer{number}",
             inputs=inputs,
             neurons=neurons,
@@ -65,46 +103,67 @@ def bitspike_step(precision: Precision) -> Step:
     network.initialise(0, spread=0.5)
     network.precision = precision
     optimiser = torch.optim.Adam(network.parameters(), lr=0.02, fused=True)
-    generator, estimator = torch.Generator().manual_seed(1), IWST()
+    generator = torch.Generator().manual_seed(1)
 
     def step(spikes: Tensor, labels: Tensor) -> None:
         with flushed_denormals():
-            logits, _ = network.noisy(spikes, generator, estimator=estimator, floor=0.5)
+            logits, _ = network.noisy(spikes, generator, estimator=estimator, floor=floor)
             loss = functional.cross_entropy(logits, labels)
             optimiser.zero_grad()
             loss.backward()  # type: ignore[no-untyped-call]
             optimiser.step()
 
-    return step
+    def rates(spikes: Tensor) -> list[float]:
+        found: list[float] = []
+        for layer in layers:
+            layer.told = found
+        with torch.no_grad():
+            network.noisy(spikes, generator, estimator=estimator, floor=floor)
+        for layer in layers:
+            layer.told = None
+        return found
+
+    return Side(step=step, rates=rates)
 
 
-def snntorch_step(precision: Precision) -> Step:
-    """Return one update of snnTorch's network, as its tutorials do it.
+def snntorch(precision: Precision) -> Side:
+    """Return snnTorch's network, updated as its tutorials do it.
 
     With bfloat16 torch rounds the factors of its matrix products, which is what torch offers to a network of float32.
     """
-    snntorch, surrogate = check_snntorch()
+    package, surrogate = check_snntorch()
     linear = nn.ModuleList(nn.Linear(inputs, neurons) for inputs, neurons in pairwise(SIZES))
     resets = ("zero",) * (len(SIZES) - 2) + ("none",)
-    leaky = [snntorch.Leaky(beta=KEEP, spike_grad=surrogate.atan(), reset_mechanism=reset) for reset in resets]
+    leaky = [package.Leaky(beta=KEEP, spike_grad=surrogate.atan(), reset_mechanism=reset) for reset in resets]
     optimiser = torch.optim.Adam(linear.parameters(), lr=1e-3)
+
+    def run(spikes: Tensor, told: list[Tensor] | None = None) -> Tensor:
+        membranes = [one.reset_mem() for one in leaky]
+        total = torch.zeros(())
+        for now in spikes:
+            signal = now
+            for number, (weights, neuron) in enumerate(zip(linear, leaky, strict=True)):
+                signal, membranes[number] = neuron(weights(signal), membranes[number])
+                if told is not None:
+                    told.append(signal.mean())
+            total = total + membranes[-1]
+        return total
 
     def step(spikes: Tensor, labels: Tensor) -> None:
         # Denormals are flushed as in ours, so that neither side pays for them.
         with flushed_denormals(), matrix_products(precision):
-            membranes = [one.reset_mem() for one in leaky]
-            total = torch.zeros(())
-            for now in spikes:
-                signal = now
-                for number, (weights, neuron) in enumerate(zip(linear, leaky, strict=True)):
-                    signal, membranes[number] = neuron(weights(signal), membranes[number])
-                total = total + membranes[-1]
-            loss = functional.cross_entropy(total, labels)
+            loss = functional.cross_entropy(run(spikes), labels)
             optimiser.zero_grad()
             loss.backward()  # type: ignore[no-untyped-call]
             optimiser.step()
 
-    return step
+    def rates(spikes: Tensor) -> list[float]:
+        told: list[Tensor] = []
+        with torch.no_grad(), matrix_products(precision):
+            run(spikes, told)
+        return [float(one) for one in torch.stack(told).reshape(len(spikes), -1).mean(0)[:-1]]
+
+    return Side(step=step, rates=rates)
 
 
 @contextmanager
@@ -118,27 +177,33 @@ def matrix_products(precision: Precision) -> Iterator[None]:
         torch.set_float32_matmul_precision(before)
 
 
-SIDES: dict[str, Callable[[Precision], Step]] = {
-    "bitspike": bitspike_step,
-    "snntorch": lambda _: snntorch_step("float32"),
-    "snntorch_bfloat16": lambda _: snntorch_step("bfloat16"),
+SIDES: dict[str, Callable[[Precision], Side]] = {
+    "bitspike": bitspike,
+    "bitspike_posterior": bitspike_posterior,
+    "snntorch": lambda _: snntorch("float32"),
+    "snntorch_bfloat16": lambda _: snntorch("bfloat16"),
 }
-"""Each takes the precision of our side."""
+"""Each takes the precision of our sides."""
 
 
-def products_alone(spikes: Tensor, precision: Precision) -> float:
-    """Return the seconds of the spiking layers' matrix products of one update: both moments and their gradients."""
+def products_alone(spikes: Tensor, precision: Precision, rates: Sequence[float]) -> float:
+    """Return the seconds of the spiking layers' matrix products of one update: means and their gradients.
+
+    Args:
+        spikes: input.
+        precision: of the products.
+        rates: of the bits of each spiking layer.
+    """
     dtype = getattr(torch, precision)
     spent, before = 0.0, spikes.to(dtype)
-    for number, (inputs, neurons) in enumerate(list(pairwise(SIZES))[:-1]):
-        weights = torch.rand(2 * neurons, inputs).to(dtype)
-        above = torch.rand(STEPS * BATCH, 2 * neurons).to(dtype)
+    for number, ((inputs, neurons), rate) in enumerate(zip(pairwise(SIZES[:-1]), rates, strict=True)):
+        weights = torch.rand(neurons, inputs).to(dtype).requires_grad_()
+        above = torch.rand(STEPS, BATCH, neurons).to(dtype)
         leaf = before.detach().requires_grad_(number > 0)
         begun = time.perf_counter()
-        result = dense_moments(leaf, weights.requires_grad_(), neurons)
-        result.backward(above.reshape(result.shape))  # type: ignore[no-untyped-call]
+        dense_moments(leaf, weights, neurons).backward(above)  # type: ignore[no-untyped-call]
         spent += time.perf_counter() - begun
-        before = (torch.rand(STEPS, BATCH, neurons) < 0.2).to(dtype)
+        before = (torch.rand(STEPS, BATCH, neurons) < rate).to(dtype)
     return spent
 
 

@@ -3,17 +3,21 @@
 Both train 784-512-512-10 over 25 steps in batches of 128 on the same synthetic spikes, independent and of MNIST's mean
 rate, with Adam and the cross-entropy of the summed membrane of the last population:
 
-    bitspike            one-bit weights under a Bernoulli posterior: each layer over all steps at once, mean and
-                        variance of each summed input by one product, noise, straight-through gradients (alpha = p); at
-                        the precision that is asked for, as the recipe's key `training.precision` does it
-    snntorch            weights of full precision in float32: Leaky neurons in the usual loop over the steps, surrogate
-                        gradient (atan)
+    bitspike            one-bit weights, the means of a Bernoulli posterior: each layer over all steps at once, the
+                        arctangent's surrogate gradient and no noise, as the recipe's part [estimator] has it with
+                        name surrogate, noise none and width floor; at the precision that is asked for, as the key
+                        `training.precision` does it
+    bitspike_posterior  the same with posterior noise: mean and variance of each summed input by one product of twice
+                        the size, a random decision for each bit, straight-through gradients (alpha = p)
+    snntorch            weights of full precision in float32: Leaky neurons in the usual loop over the steps, the same
+                        surrogate gradient
     snntorch_bfloat16   the same, torch rounding the factors of its float32 products to bfloat16
 
-They share the layer sizes, decay and reset, and not the method: where snnTorch multiplies a matrix once, the posterior
-multiplies two. `ratio` is the time of snntorch over ours, `ratio_bfloat16` that of snntorch_bfloat16. `products` is the
-time of bitspike's matrix products alone, in the same run and at the same precision: with everything else free, an epoch
-could take no less.
+They share the layer sizes, decay, reset and optimiser; weights and rates differ. `ratio` is the time of snntorch over
+that of bitspike, `ratio_posterior` over that of bitspike_posterior, `ratio_bfloat16` the time of snntorch_bfloat16 over
+that of bitspike. In float32 our products with bits take less time the fewer bits are set, which those of torch do not;
+`rates` are the means of the bits of each spiking layer after the last run. `products` is the time of the products of
+bitspike alone, in the same run, at its precision and rates: with everything else free, an epoch could take no less.
 
 A run trains a few batches; runs alternate after one unmeasured batch of each, and the median counts. Seconds of an
 epoch are extrapolated to the 469 updates of 60 000 samples, and do not include encoding. Peak memory is measured apart,
@@ -29,6 +33,7 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from importlib import import_module
 from pathlib import Path
 from typing import Any
 
@@ -51,6 +56,8 @@ from bitspike.train.bench_sides import (
 )
 
 Notify = Callable[[str, int, int], None]
+_KERNELS = ("backward", "events", "forward", "silent")
+"""Modules that training imports at their first use, Numba with them."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -60,12 +67,14 @@ class TrainBench:
     Attributes:
         measured: seconds of an update in each run, in the order of the runs, by name.
         products_alone: seconds of bitspike's matrix products in an update, one of each run.
+        rates: means of the bits of each spiking layer, by name.
         peak_mib: by name; None where the system does not tell.
         precision: of our spikes and matrix products.
     """
 
     measured: dict[str, tuple[float, ...]]
     products_alone: tuple[float, ...]
+    rates: dict[str, tuple[float, ...]]
     peak_mib: dict[str, float | None]
     batches: int
     threads: int
@@ -87,6 +96,11 @@ class TrainBench:
         return self.seconds["snntorch"] / self.seconds["bitspike"]
 
     @property
+    def ratio_posterior(self) -> float:
+        """The same for our network with posterior noise."""
+        return self.seconds["snntorch"] / self.seconds["bitspike_posterior"]
+
+    @property
     def ratio_bfloat16(self) -> float:
         """The same where snnTorch's products are rounded to bfloat16."""
         return self.seconds["snntorch_bfloat16"] / self.seconds["bitspike"]
@@ -102,21 +116,23 @@ class TrainBench:
         from rich.table import Table
 
         table = Table(title="one epoch of 60 000 samples, extrapolated", box=box.SIMPLE, padding=(0, 1))
-        for heading in ("", "seconds", "fastest and slowest run", "peak MiB"):
+        for heading in ("", "seconds", "fastest and slowest run", "peak MiB", "% of bits set"):
             table.add_column(heading, justify="right" if heading else "left", no_wrap=True)
         for name, times in self.measured.items():
             peak = self.peak_mib[name]
             spread = f"{min(times) * UPDATES:.1f} to {max(times) * UPDATES:.1f}"
-            table.add_row(name, f"{self.seconds[name]:.1f}", spread, "-" if peak is None else f"{peak:.0f}")
-        table.add_row("matrix products of bitspike alone", f"{self.products_seconds:.1f}", "", "")
+            rates = ", ".join(f"{100 * rate:.1f}" for rate in self.rates[name])
+            table.add_row(name, f"{self.seconds[name]:.1f}", spread, "-" if peak is None else f"{peak:.0f}", rates)
+        table.add_row("matrix products of bitspike alone", f"{self.products_seconds:.1f}", "", "", "")
         console = Console(file=io.StringIO(), width=100, color_system=None)
         with console.capture() as printed:
             console.print(table)
         network = f"{'-'.join(map(str, SIZES))}, {STEPS} steps, batch {BATCH}, ours in {self.precision}"
         counted = f"medians of {self.runs} alternating runs of {self.batches} batches, {self.threads} threads"
         ratio = (
-            f"ratio {self.ratio:.2f}: snnTorch's time over bitspike's; "
-            f"{self.ratio_bfloat16:.2f} where its products are in bfloat16"
+            f"ratio {self.ratio:.2f}: snnTorch's time over bitspike's; {self.ratio_posterior:.2f} with posterior "
+            f"noise; "
+            f"{self.ratio_bfloat16:.2f} where snnTorch's products are in bfloat16"
         )
         return "\n".join([printed.get().rstrip(), network, counted, ratio])
 
@@ -124,11 +140,13 @@ class TrainBench:
         """Return everything as plain values."""
         return {
             "ratio": self.ratio,
+            "ratio_posterior": self.ratio_posterior,
             "ratio_bfloat16": self.ratio_bfloat16,
             "seconds": self.seconds,
             "seconds_are": f"an epoch of {EPOCH} samples, extrapolated from {self.batches} of {UPDATES} updates a run",
             "products_seconds": self.products_seconds,
             "peak_mib": self.peak_mib,
+            "rates": {name: list(rates) for name, rates in self.rates.items()},
             "runs": self.runs,
             "batches": self.batches,
             "threads": self.threads,
@@ -148,13 +166,13 @@ def bench_train(
     precision: Precision | None = None,
     notify: Notify | None = None,
 ) -> TrainBench:
-    """Measure both; see the module's docstring.
+    """Measure all sides; see the module's docstring.
 
     Args:
         runs: measured runs of each, 1 or more.
         batches: updates in a run, 1 or more.
-        threads: of torch's operations, of both.
-        precision: of our side; bfloat16 by default where the processor multiplies it, else float32.
+        threads: of torch's operations, of all.
+        precision: of our sides; bfloat16 by default where the processor multiplies it, else float32.
         notify: called with a label, the number of the run from 0, and the number of runs.
 
     Raises:
@@ -169,20 +187,22 @@ def bench_train(
     wanted: Precision = precision or native_precision()
     with _threads(threads):
         data = synthetic(batches)
-        steps = {name: make(wanted) for name, make in SIDES.items()}
-        for step in steps.values():
-            step(*data[0])
-        found: dict[str, list[float]] = {name: [] for name in steps}
+        sides = {name: make(wanted) for name, make in SIDES.items()}
+        for side in sides.values():
+            side.step(*data[0])
+        found: dict[str, list[float]] = {name: [] for name in sides}
         alone: list[float] = []
         for run in range(runs):
-            for name, step in steps.items():
+            for name, side in sides.items():
                 if notify is not None:
                     notify(name, run, runs)
-                found[name].append(_timed(step, data))
-            alone.append(products_alone(data[0][0], wanted))
+                found[name].append(_timed(side.step, data))
+            alone.append(products_alone(data[0][0], wanted, sides["bitspike"].rates(data[0][0])))
+        rates = {name: tuple(side.rates(data[0][0])) for name, side in sides.items()}
     return TrainBench(
         measured={name: tuple(times) for name, times in found.items()},
         products_alone=tuple(alone),
+        rates=rates,
         peak_mib={name: _peak_in_child(name, threads, wanted) for name in SIDES},
         batches=batches,
         threads=threads,
@@ -194,12 +214,13 @@ def measure_peak(name: str, threads: int, precision: Precision) -> None:
     """Train two batches of one side in this process, and write its peak memory in MiB to standard output, or null."""
     with _threads(threads):
         data = synthetic(2)
-        if name != "bitspike":
-            check_snntorch()
+        check_snntorch()
+        for kernels in _KERNELS:
+            import_module(f"bitspike.train.kernels.{kernels}")
         before = _resident("VmRSS")
-        step = SIDES[name](precision)
+        side = SIDES[name](precision)
         for spikes, labels in data:
-            step(spikes, labels)
+            side.step(spikes, labels)
         after = _resident("VmHWM")
     sys.stdout.write(json.dumps(None if before is None or after is None else (after - before) / 1024))
 

@@ -100,7 +100,7 @@ def build_estimator(recipe: EstimatorRecipe) -> Estimator:
     density = Logistic() if recipe.noise == "logistic" else Gaussian()
     if recipe.name == "surrogate":
         noise = Silent() if recipe.noise == "none" else density
-        surrogate = Surrogate(function=recipe.surrogate, slope=float(recipe.slope), noise=noise)
+        surrogate = Surrogate(function=recipe.surrogate, slope=float(recipe.slope), noise=noise, width=recipe.width)
         surrogate.check_installed()
         return surrogate
     if recipe.name == "tempered":

@@ -41,6 +41,11 @@ class Estimator(ABC):
     noise: Noise
     uses_noise: ClassVar[bool] = False
 
+    @property
+    def reads_variance(self) -> bool:
+        """Whether the posterior's variance is part of s; where it is not, nothing computes it."""
+        return True
+
     @abstractmethod
     def factor(self, ratio: Tensor, bits: Tensor, noise: Tensor | None) -> Tensor:
         """Return J, the Jacobian db/dz times s, elementwise.

@@ -52,9 +52,11 @@ def _padded(spikes: Tensor, size: int) -> Tensor:
 class NoisyFlow(_Flow):
     """Moments of the summed inputs under the posterior, as :meth:`Layer.joint_moments` gives them."""
 
-    def __init__(self, layers: Sequence[Layer], wires: Sequence[Wires], spikes: Tensor, sharpness: float) -> None:
+    def __init__(
+        self, layers: Sequence[Layer], wires: Sequence[Wires], spikes: Tensor, sharpness: float, *, spread: bool = True
+    ) -> None:
         super().__init__(layers, wires, spikes)
-        self._sharpness = sharpness
+        self._sharpness, self._spread = sharpness, spread
         self._currents: dict[str, Tensor] = {}
         self._read: dict[str, tuple[tuple[Layer, Tensor], ...]] = {}
 
@@ -64,7 +66,7 @@ class NoisyFlow(_Flow):
         The layers that add to it are taken as independent.
         """
         layer, wires = self._layers[self._at], self._wires[self._at]
-        total = layer.joint_moments(self._sum(), self._sharpness)
+        total = layer.joint_moments(self._sum(), self._sharpness, spread=self._spread)
         for name in wires.shortcuts:
             width = max(total.shape[-1], self._currents[name].shape[-1])
             total = _padded(total, width) + _padded(self._currents[name], width)

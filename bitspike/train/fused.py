@@ -7,8 +7,6 @@ two keys. Importance-weighted straight-through with one alpha runs here, plain s
 arctangent without noise; other estimators, other devices and double precision use the definition.
 """
 
-from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor
 from typing import Any, cast
 
 import numpy as np
@@ -21,6 +19,7 @@ from bitspike.train.noise import Gaussian, Logistic, Silent
 from bitspike.train.processes import Share, whole
 from bitspike.train.registers import Neuron
 from bitspike.train.surrogates import Surrogate
+from bitspike.train.threads import in_threads
 
 Array = npt.NDArray[Any]
 _KINDS: dict[torch.dtype, tuple[torch.dtype, Any]] = {
@@ -56,7 +55,7 @@ class _Settings:
             alpha = estimator.alpha if isinstance(estimator, IWST) else "p"
             self.alpha = np.float32(-1.0 if alpha == "p" else alpha)
         self.decays = tuple(np.float32(value) for value in (neuron.keep_u, neuron.keep_v, neuron.vth, floor * floor))
-        self.share = share
+        self.share, self.floor = share, np.float32(floor)
         self.flags = (
             neuron.reset == "zero",
             *(isinstance(estimator.noise, kind) for kind in (Logistic, Silent)),
@@ -76,21 +75,42 @@ def _bits(values: Tensor) -> Array:
     return values.detach().view(signed).numpy().view(unsigned)
 
 
-def _over_samples(samples: int, work: Callable[[int, int], None]) -> None:
-    """Run `work` on all samples, in as many threads as torch has; samples are independent, so nothing changes."""
-    threads = min(torch.get_num_threads(), samples)
-    if threads == 1:
-        work(0, samples)
-        return
-    # The flag belongs to a thread of the processor.
-    flush = float(torch.tensor([1e-38]) * 0.01) == 0.0
+class _SilentPopulation(torch.autograd.Function):
+    """The loop without noise where s is the floor alone: less to compute and to keep."""
 
-    def part(number: int) -> None:
-        torch.set_flush_denormal(flush)
-        work(samples * number // threads, samples * (number + 1) // threads)
+    @staticmethod
+    def forward(ctx: Any, means: Tensor, bias: Tensor, settings: _Settings) -> Tensor:
+        from bitspike.train.kernels.silent import forward
 
-    with ThreadPoolExecutor(threads) as pool:
-        list(pool.map(part, range(threads)))
+        bits, distances = torch.empty_like(means), torch.empty_like(means)
+        inputs, fired, kept = _words(means.contiguous()), _bits(bits), _words(distances)
+        fixed = bias.detach().float().contiguous().numpy()
+        zero, *_ = settings.flags
+        in_threads(
+            means.shape[1],
+            lambda first, last: forward(inputs, fixed, settings.decays, zero, fired, kept, first, last),
+        )
+        ctx.save_for_backward(distances)
+        ctx.settings = settings
+        return bits
+
+    @staticmethod
+    def backward(ctx: Any, to_bits: Tensor) -> tuple[Tensor, Tensor, None]:
+        from bitspike.train.kernels.silent import backward
+
+        (distances,) = ctx.saved_tensors
+        settings: _Settings = ctx.settings
+        to_means = torch.empty_like(distances)
+        to_bias = np.zeros(distances.shape[1:], np.float32)
+        above, kept, result = (_words(one) for one in (to_bits.contiguous(), distances, to_means))
+        zero, *_ = settings.flags
+        in_threads(
+            distances.shape[1],
+            lambda first, last: backward(
+                above, kept, settings.decays, zero, settings.alpha, settings.floor, result, to_bias, first, last
+            ),
+        )
+        return to_means, torch.from_numpy(to_bias.sum(0)), None
 
 
 class _Population(torch.autograd.Function):
@@ -115,7 +135,7 @@ class _Population(torch.autograd.Function):
 
         def run(inputs: Array, rows: slice) -> None:
             place = rows.start, share.start, share.batch
-            _over_samples(
+            in_threads(
                 samples,
                 lambda first, last: forward(
                     inputs, fixed, states, keys, place, settings.decays, settings.flags,
@@ -148,7 +168,7 @@ class _Population(torch.autograd.Function):
         fired, kept, spread, result = _bits(bits), _words(distances), _words(scales), _words(to_moments)
 
         def run(above: Array, rows: slice) -> None:
-            _over_samples(
+            in_threads(
                 samples,
                 lambda first, last: backward(
                     above, weight, fired[rows], kept[rows], spread[rows], states, settings.decays, settings.flags,
@@ -203,5 +223,8 @@ def fused_population(
         steps, samples and neurons, 0 where it is not wanted. Both carry gradients.
     """
     settings = _Settings(neuron, estimator, floor, share, summed=summed)
+    if isinstance(estimator.noise, Silent) and moments.shape[-1] == len(bias) and recurrent is None and not summed:
+        bits = _SilentPopulation.apply(moments, bias, settings)  # type: ignore[no-untyped-call]
+        return bits, torch.zeros(())
     result = _Population.apply(moments, bias, recurrent, keys, settings)  # type: ignore[no-untyped-call]
     return cast(tuple[Tensor, Tensor], result)

@@ -231,7 +231,7 @@ class Trainer:
             with flushed_denormals():
                 return self._rule.update(spikes, labels, generator, sharpness)
         estimator = self.recipe.estimator
-        with flushed_denormals(), products(self.recipe.training.precision):
+        with flushed_denormals():
             logits, auxiliary = self.model.noisy(
                 spikes,
                 generator,
@@ -282,17 +282,6 @@ def flushed_denormals() -> Iterator[None]:
         yield
     finally:
         torch.set_flush_denormal(already)
-
-
-@contextmanager
-def products(precision: str) -> Iterator[None]:
-    """Let torch round the factors of float32 matrix products to bfloat16 in this block, where `precision` says so."""
-    before = torch.get_float32_matmul_precision()
-    torch.set_float32_matmul_precision("medium" if precision == "bfloat16" else before)
-    try:
-        yield
-    finally:
-        torch.set_float32_matmul_precision(before)
 
 
 def time_first(spikes: np.ndarray[tuple[int, ...], np.dtype[np.uint8]]) -> Tensor:

@@ -163,7 +163,7 @@ class SpikingNetwork(nn.Module):
         sums = torch.zeros((), device=spikes.device)
         spikes = spikes.to(getattr(torch, self.precision))
         spiking = self.populations if self.readout == "spike_count" else self.populations[:-1]
-        flow = NoisyFlow(self.populations, self.wires, spikes, sharpness)
+        flow = NoisyFlow(self.populations, self.wires, spikes, sharpness, spread=estimator.reads_variance)
         for layer in spiking:
             spikes, squares = layer.fire(
                 flow.inputs(),

@@ -3,7 +3,8 @@
 Bits are their own squares, so that x @ mu and x**2 @ (1 - mu**2) have the factor x in common: one product with both
 matrices under each other makes both. No gradient goes from the variance to x (arXiv 2505.17962). In bfloat16 the
 factors have 8 significant bits: bits and small whole numbers are exact, means of weights are rounded; sums are kept in
-single precision inside a product and rounded once.
+single precision inside a product and rounded once. In float32, where few bits are set, dense products with them are
+made from their events; see :mod:`bitspike.train.events`.
 """
 
 from typing import Any, cast
@@ -12,6 +13,8 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
+from bitspike.train.events import find_events
+
 _LAST = torch.channels_last
 """The order of memory in which a processor convolves fastest, copies to it and back included."""
 
@@ -19,16 +22,24 @@ _LAST = torch.channels_last
 class _Dense(torch.autograd.Function):
     @staticmethod
     def forward(ctx: Any, spikes: Tensor, weights: Tensor, rows: int) -> Tensor:
-        ctx.save_for_backward(spikes, weights)
+        ctx.events = find_events(spikes.flatten(0, -2))
+        ctx.save_for_backward(spikes if ctx.events is None else None, weights)
         ctx.rows = rows
-        return functional.linear(spikes, weights)
+        if ctx.events is None:
+            return functional.linear(spikes, weights)
+        return ctx.events.times(weights).reshape(*spikes.shape[:-1], -1)
 
     @staticmethod
     def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor | None, Tensor, None]:
         spikes, weights = ctx.saved_tensors
-        flat, rows = gradient.flatten(0, -2), spikes.flatten(0, -2)
-        # In bfloat16 a copy of the transpose costs less than what the product loses without it.
-        to_weights = (rows.T.contiguous() @ flat).T if rows.dtype == torch.bfloat16 else flat.T @ rows
+        flat = gradient.flatten(0, -2)
+        if ctx.events is not None:
+            to_weights = ctx.events.outer(flat)
+        elif spikes.dtype == torch.bfloat16:
+            # A copy of the transpose costs less than what the product loses without it.
+            to_weights = (spikes.flatten(0, -2).T.contiguous() @ flat).T
+        else:
+            to_weights = flat.T @ spikes.flatten(0, -2)
         to_spikes = gradient[..., : ctx.rows] @ weights[: ctx.rows] if ctx.needs_input_grad[0] else None
         return to_spikes, to_weights, None
 

@@ -53,6 +53,8 @@ class EstimatorRecipe(Checked):
         surrogate: function of ``surrogate``.
         slope: its steepness, per standard noise.
         floor: standard deviation of the membranes' own noise in training, in weights.
+        width: of the surrogate without noise: ``posterior`` is ``floor`` and the posterior's deviation together;
+            ``floor`` is that alone, in half of the time, since no variances are computed.
         auxiliary: factor of the auxiliary loss, the sum of (v / s)**2.
     """
 
@@ -64,6 +66,7 @@ class EstimatorRecipe(Checked):
     surrogate: Literal["atan", "fast_sigmoid", "sigmoid"] = ruled(choice("atan", "fast_sigmoid", "sigmoid"), "atan")
     slope: float = ruled(real(0, 1e3, above=True), 2.0)
     floor: float = ruled(real(0.01, 1e6), 0.5)
+    width: Literal["posterior", "floor"] = ruled(choice("posterior", "floor"), "posterior")
     auxiliary: float = ruled(real(0, 1e6), 0.0)
 
     def __post_init__(self) -> None:
@@ -72,6 +75,8 @@ class EstimatorRecipe(Checked):
             raise UsageError(f"noise: found {self.noise!r}; expected 'logistic' with gumbel_rao")
         if self.name != "surrogate" and self.noise == "none":
             raise UsageError("noise: found 'none'; expected gaussian or logistic, or name surrogate")
+        if self.noise != "none" and self.width == "floor":
+            raise UsageError(f"width: found 'floor' with noise {self.noise}; expected noise none")
         for owner, keys in _SETTINGS.items():
             for key in keys:
                 found = getattr(self, key)
@@ -94,7 +99,8 @@ class TrainingRecipe(Checked):
             with ``none``, not at all: it is 1 in all epochs.
         members: networks drawn from the posterior for its accuracy.
         threads: of torch's operations; their number changes sums in the last bits, and so the run.
-        precision: of the factors of an update's matrix products, sums being float32; evaluation is exact with either.
+        precision: of an update's spikes and of the weights that meet them, sums being float32. The read-out and layers
+            that read more than bits stay in float32; evaluation is exact with either.
         validate_every: the validation part is evaluated after each so many epochs, and after the last.
         patience: training ends when so many epochs have brought no better accuracy of the most probable bits on the
             validation part; 0 never ends early.

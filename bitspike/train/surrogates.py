@@ -7,20 +7,23 @@ The bit is 1[z + s * eps > 0] as elsewhere, and the gradient is that of a smooth
 so that dL/ds = -r * dL/dz holds here too. With no noise this is the usual deterministic surrogate; with logistic noise
 and the sigmoid it is the straight-through Gumbel-softmax estimator at temperature 1 / slope. h' is snnTorch's own,
 called and not copied; snnTorch is imported at the first use.
+
+Without noise s decides no bit and is only the width of h'. It may then be the membranes' floor alone: the network of
+the posterior's means is trained as any other network is, and the variances, half of all matrix products, are not made.
 """
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from functools import cache
 from importlib import import_module
-from typing import Any, ClassVar
+from typing import Any, ClassVar, Literal
 
 import torch
 from torch import Tensor
 
 from bitspike.errors import MissingDependencyError, UsageError
 from bitspike.train.estimators import Estimator
-from bitspike.train.noise import Gaussian, Noise
+from bitspike.train.noise import Gaussian, Noise, Silent
 
 INSTALL = "python -m pip install 'bitspike[snntorch]'"
 #: What snnTorch calls the steepness of each function.
@@ -36,11 +39,13 @@ class Surrogate(Estimator):
         function: ``atan``, ``fast_sigmoid`` or ``sigmoid``.
         slope: its steepness, per standard noise; above 0.
         noise: any, or none.
+        width: what s is: ``posterior``, with the posterior's deviation; ``floor``, without it, where there is no noise.
     """
 
     function: str = "atan"
     slope: float = 2.0
     noise: Noise = field(default_factory=Gaussian)
+    width: Literal["posterior", "floor"] = "posterior"
     uses_noise: ClassVar[bool] = True
 
     def __post_init__(self) -> None:
@@ -48,6 +53,13 @@ class Surrogate(Estimator):
             raise UsageError(f"surrogate: found {self.function!r}; expected one of {', '.join(STEEPNESS)}")
         if not self.slope > 0:
             raise UsageError(f"slope: found {self.slope!r}; expected a number above 0")
+        if self.width == "floor" and not isinstance(self.noise, Silent):
+            raise UsageError("width: found 'floor'; expected 'posterior' where there is noise")
+
+    @property
+    def reads_variance(self) -> bool:
+        """Whether s is more than the floor."""
+        return self.width == "posterior"
 
     def check_installed(self) -> None:
         """Raise MissingDependencyError, with the command to install it, where snnTorch is missing."""

@@ -10,7 +10,7 @@ import torch
 from bitspike.cli import main
 from bitspike.errors import EngineError, MissingDependencyError, UsageError
 from bitspike.train import bench_sides, bench_train, dynamics
-from bitspike.train.bench_sides import BATCH, MNIST_RATE, SIDES, SIZES, STEPS, UPDATES, synthetic
+from bitspike.train.bench_sides import BATCH, MNIST_RATE, SIDES, SIZES, STEPS, UPDATES, Side, synthetic
 from bitspike.train.bench_train import TrainBench
 from bitspike.train.bench_train import bench_train as measure
 from bitspike.train.estimators import IWST
@@ -18,8 +18,8 @@ from bitspike.train.gumbel import GumbelRao
 from bitspike.train.registers import Neuron
 
 KEYS = {
-    "ratio", "ratio_bfloat16", "seconds", "seconds_are", "products_seconds", "peak_mib", "runs", "batches", "threads",
-    "precision",
+    "ratio", "ratio_posterior", "ratio_bfloat16", "seconds", "seconds_are", "products_seconds", "peak_mib", "rates",
+    "runs", "batches", "threads", "precision",
     "network", "steps", "batch", "update_seconds",
 }  # fmt: skip
 
@@ -33,17 +33,24 @@ def small(monkeypatch):
     monkeypatch.setattr(bench_train, "_peak_in_child", lambda name, threads, precision: 1.0)
 
 
+def idle(step):
+    """A side that makes steps of the test's own, and whose neurons fire every tenth time."""
+    return Side(step=step, rates=lambda _spikes: [0.1, 0.1])
+
+
 def test_the_command_prints_finite_positive_numbers(capsys):
     pytest.importorskip("snntorch")
     assert main(["bench", "train", "--quick", "--json", "--precision", "float32"]) == 0
     found = json.loads(capsys.readouterr().out)
     assert set(found) == KEYS
-    for name in ("bitspike", "snntorch", "snntorch_bfloat16"):
+    for name in SIDES:
         assert len(found["update_seconds"][name]) == found["runs"] == 2
         values = [found["seconds"][name], *found["update_seconds"][name]]
         if sys.platform == "linux":
             values.append(found["peak_mib"][name])
         assert all(math.isfinite(value) and value > 0 for value in values)
+        assert len(found["rates"][name]) == 2
+        assert all(0 <= rate <= 1 for rate in found["rates"][name])
     assert found["ratio"] == pytest.approx(found["seconds"]["snntorch"] / found["seconds"]["bitspike"])
     assert found["products_seconds"] > 0
     assert (found["network"], found["steps"], found["batch"]) == ([784, 512, 512, 10], 25, 128)
@@ -54,10 +61,10 @@ def test_the_command_prints_finite_positive_numbers(capsys):
 def test_runs_alternate_after_one_update_of_each(small, monkeypatch):
     done = []
     for name in SIDES:
-        monkeypatch.setitem(SIDES, name, lambda _, name=name: lambda _spikes, _labels: done.append(name))
+        monkeypatch.setitem(SIDES, name, lambda _, name=name: idle(lambda _spikes, _labels: done.append(name)))
     told = []
     found = measure(runs=3, batches=2, notify=lambda *parts: told.append(parts))
-    assert list(SIDES) == ["bitspike", "snntorch", "snntorch_bfloat16"]
+    assert list(SIDES) == ["bitspike", "bitspike_posterior", "snntorch", "snntorch_bfloat16"]
     assert done == list(SIDES) + [name for name in SIDES for _ in range(2)] * 3
     assert told == [(name, run, 3) for run in range(3) for name in SIDES]
     assert (found.runs, found.batches) == (3, 2)
@@ -65,21 +72,23 @@ def test_runs_alternate_after_one_update_of_each(small, monkeypatch):
 
 def test_medians_are_extrapolated_to_an_epoch():
     bench = TrainBench(
-        measured={"bitspike": (1.0, 9.0, 2.0), "snntorch": (4.0, 3.0, 8.0), "snntorch_bfloat16": (3.0, 3.0, 3.0)},
+        measured=dict(zip(SIDES, ((1.0, 9.0, 2.0), (5.0, 3.0, 6.0), (4.0, 3.0, 8.0), (3.0, 3.0, 3.0)), strict=True)),
         products_alone=(0.5, 0.25, 0.75),
-        peak_mib={"bitspike": 10.0, "snntorch": None, "snntorch_bfloat16": 1.0},
+        rates=dict.fromkeys(SIDES, (0.125, 0.02)),
+        peak_mib=dict(zip(SIDES, (10.0, 11.0, None, 1.0), strict=True)),
         batches=4,
         threads=1,
         precision="float32",
     )
     assert math.ceil(60_000 / 128) == UPDATES
-    assert bench.seconds == {name: n * UPDATES for name, n in zip(SIDES, (2.0, 4.0, 3.0), strict=True)}
-    assert (bench.ratio, bench.ratio_bfloat16) == (2.0, 1.5)
+    assert bench.seconds == {name: n * UPDATES for name, n in zip(SIDES, (2.0, 5.0, 4.0, 3.0), strict=True)}
+    assert (bench.ratio, bench.ratio_posterior, bench.ratio_bfloat16) == (2.0, 0.8, 1.5)
     assert bench.products_seconds == 0.5 * UPDATES
     text = str(bench)
     assert "one epoch of 60 000 samples, extrapolated" in text
     assert "medians of 3 alternating runs of 4 batches, 1 threads" in text
-    assert "ratio 2.00: snnTorch's time over bitspike's; 1.50 where its products are in bfloat16" in text
+    assert "ratio 2.00: snnTorch's time over bitspike's; 0.80 with posterior noise; 1.50 where snnTorch's" in text
+    assert "12.5, 2.0" in text
     assert "…" not in text
 
 
@@ -98,10 +107,10 @@ def test_all_sides_learn_a_batch(small, name, precision, monkeypatch):
     monkeypatch.setattr(bench_sides.functional, "cross_entropy", noted)
     with torch.random.fork_rng():
         torch.manual_seed(0)
-        step = SIDES[name](precision)
+        side = SIDES[name](precision)
         spikes, labels = synthetic(1)[0]
         for _ in range(30):
-            step(spikes, labels)
+            side.step(spikes, labels)
     assert sum(losses[-5:]) < 0.98 * sum(losses[:5])
 
 
@@ -114,13 +123,29 @@ def test_spikes_have_mnists_mean_rate():
     assert torch.equal(spikes, again[0])
 
 
+@pytest.mark.parametrize("name", list(SIDES))
+def test_rates_are_the_means_of_the_bits(small, name):
+    """Spikes come from what comes in: there are fewer without."""
+    with torch.random.fork_rng():
+        torch.manual_seed(0)
+        side = SIDES[name]("float32")
+    spikes, labels = synthetic(1)[0]
+    for _ in range(20):
+        side.step(spikes, labels)
+    rates = side.rates(spikes)
+    assert len(rates) == 2
+    assert all(0 <= rate <= 1 for rate in rates)
+    assert rates[0] > 0
+    assert side.rates(torch.zeros_like(spikes))[0] < rates[0]
+
+
 def test_threads_are_set_for_all_and_put_back(small, monkeypatch):
     seen = []
     for name in SIDES:
-        monkeypatch.setitem(SIDES, name, lambda _: lambda _spikes, _labels: seen.append(torch.get_num_threads()))
+        monkeypatch.setitem(SIDES, name, lambda _: idle(lambda _spikes, _labels: seen.append(torch.get_num_threads())))
     before = torch.get_num_threads()
     measure(runs=1, batches=1, threads=2)
-    assert seen == [2] * 6
+    assert seen == [2] * 8
     assert torch.get_num_threads() == before
 
 
@@ -139,10 +164,11 @@ def test_each_side_has_its_own_products(small, monkeypatch):
     found = {}
     for name, make in SIDES.items():
         seen.clear()
-        make("bfloat16")(spikes, labels)
+        make("bfloat16").step(spikes, labels)
         found[name] = seen[0]
     assert found == {
         "bitspike": (torch.bfloat16, "highest"),
+        "bitspike_posterior": (torch.bfloat16, "highest"),
         "snntorch": (torch.float32, "highest"),
         "snntorch_bfloat16": (torch.float32, "medium"),
     }

@@ -232,6 +232,7 @@ def test_estimators_do_not_import_snntorch():
         (lambda: Tempered(temper=-0.1), "temper: found -0.1; expected a number from 0 to 1"),
         (lambda: GumbelRao(temperature=-1.0), "temperature: found -1.0; expected a number from 0"),
         (lambda: Surrogate(function="relu"), "surrogate: found 'relu'; expected one of atan, fast_sigmoid, sigmoid"),
+        (lambda: Surrogate(width="floor"), "width: found 'floor'; expected 'posterior' where there is noise"),
         (lambda: Surrogate(slope=0.0), "slope: found 0.0; expected a number above 0"),
         (
             lambda: drawn_weights(wide(0.0), wide(0.0), IWST()),

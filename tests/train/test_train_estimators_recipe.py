@@ -48,6 +48,7 @@ CHOICES = {
     'name = "surrogate"\nnoise = "none"\nsurrogate = "fast_sigmoid"\nslope = 5': Surrogate(
         function="fast_sigmoid", slope=5.0, noise=Silent()
     ),
+    'name = "surrogate"\nnoise = "none"\nwidth = "floor"\nfloor = 3': Surrogate(noise=Silent(), width="floor"),
     'name = "surrogate"\nnoise = "logistic"\nsurrogate = "sigmoid"\nslope = 1': Surrogate(
         function="sigmoid", slope=1.0, noise=Logistic()
     ),
@@ -101,6 +102,8 @@ def test_without_noise_a_pass_is_one_function_of_its_input():
         ("name = 'reinmax'", "estimator.name: found 'reinmax'; expected one of iwst, tempered, gumbel_rao, surrogate"),
         ("noise = 'laplace'", "estimator.noise: found 'laplace'; expected one of gaussian, logistic, none"),
         ("noise = 'none'", "estimator.noise: found 'none'; expected gaussian or logistic, or name surrogate"),
+        ("width = 'none'", "estimator.width: found 'none'; expected one of posterior, floor"),
+        ("width = 'floor'", "estimator.width: found 'floor' with noise gaussian; expected noise none"),
         ("name = 'gumbel_rao'", "estimator.noise: found 'gaussian'; expected 'logistic' with gumbel_rao"),
         ("temper = 0.2", "estimator.temper: found 0.2 with name iwst; expected name tempered"),
         ("name = 'tempered'\nalpha = 0.5", "estimator.alpha: found 0.5 with name tempered; expected name iwst"),

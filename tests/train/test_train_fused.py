@@ -13,7 +13,7 @@ from bitspike.train.dynamics import noisy_population
 from bitspike.train.estimators import IWST, Tempered
 from bitspike.train.fused import can_run, draw_keys, fused_population
 from bitspike.train.gumbel import GumbelRao
-from bitspike.train.layers import ConvLayer, DenseLayer
+from bitspike.train.layers import ConvLayer, DenseLayer, RecurrentLayer
 from bitspike.train.noise import Gaussian, Logistic, Silent
 from bitspike.train.products import conv_moments, dense_moments, stacked
 from bitspike.train.recurrence import noisy_recurrent_population
@@ -23,6 +23,7 @@ from bitspike.train.windows import Window
 
 STEPS, SAMPLES = 7, 3
 SILENT = Surrogate(function="atan", slope=1.5, noise=Silent())
+NARROW = Surrogate(function="atan", slope=1.5, noise=Silent(), width="floor")
 ESTIMATORS = [IWST(), IWST(alpha=0.5), IWST(alpha=0.2, noise=Logistic()), IWST(noise=Logistic()), SILENT]
 
 
@@ -79,6 +80,69 @@ def test_bits_and_gradients_are_those_of_the_definition(reset, estimator, du, dv
         return bits, ratios.square().sum()
 
     compare(fused, defined, [mean, variance, bias], weights, factor)
+
+
+@pytest.mark.parametrize("reset", ["zero", "subtract"])
+@pytest.mark.parametrize(("du", "dv"), [(4096, 0), (4096, 700), (1000, 700), (0, 0)])
+@pytest.mark.parametrize("neurons", [5, 1100])
+@pytest.mark.parametrize("factor", [0.0, 1e-3])
+def test_means_alone_are_a_population_of_the_floors_width(reset, du, dv, neurons, factor):
+    """Without the auxiliary loss by kernels of their own, with it by the others."""
+    neuron = Neuron(du=du, dv=dv, vth=2, reset=reset)
+    mean, _, bias, weights, keys = inputs(neurons)
+
+    def fused(leaves, _):
+        return fused_population(*leaves, keys, neuron=neuron, estimator=NARROW, floor=0.5, summed=factor > 0)
+
+    def defined(leaves, _):
+        none = torch.zeros_like(mean)
+        bits, ratios = noisy_population(leaves[0], none, leaves[1], none, neuron=neuron, estimator=NARROW, floor=0.5)
+        return bits, ratios.square().sum()
+
+    compare(fused, defined, [mean, bias], weights, factor)
+
+
+def test_means_alone_in_half_precision_and_in_two_threads():
+    mean, _, bias, weights, keys = inputs(600)
+    before, found = torch.get_num_threads(), []
+    for threads, dtype in ((1, torch.float32), (2, torch.float32), (1, torch.bfloat16)):
+        torch.set_num_threads(threads)
+        leaf = mean.bfloat16().to(dtype).requires_grad_()
+        bits, _ = fused_population(leaf, bias, keys, neuron=Neuron(dv=500, vth=2), estimator=NARROW, floor=0.5)
+        assert bits.dtype == dtype
+        (weights.to(dtype) * bits).float().sum().backward()
+        found.append((bits.detach().float(), leaf.grad.float()))
+    torch.set_num_threads(before)
+    assert all(torch.equal(one, other) for one, other in zip(found[0], found[1], strict=True))
+    assert torch.equal(found[0][0], found[2][0])
+    torch.testing.assert_close(found[2][1], found[0][1], rtol=2e-2, atol=2e-2)
+
+
+@pytest.mark.parametrize("kind", [DenseLayer, RecurrentLayer])
+def test_a_layer_whose_surrogate_has_the_floors_width_reads_no_variance(kind, monkeypatch):
+    """By the kernels and by the definition, which runs where the kernels do not know an estimator."""
+    layer = kind(name="a", inputs=60, neurons=30, neuron=Neuron(vth=2, dv=700))
+    generator = torch.Generator().manual_seed(3)
+    with torch.no_grad():
+        for posterior in layer.posteriors().values():
+            posterior.location.copy_(torch.randn(posterior.shape, generator=generator) * 0.3)
+    spikes = torch.randint(0, 2, (6, 4, 60), generator=generator).float()
+    found = []
+    for known in (True, False):
+        monkeypatch.setattr("bitspike.train.layers.base.can_run", lambda *_, known=known: known)
+        layer.zero_grad()
+        bits, _ = layer.noisy(spikes, generator, estimator=NARROW, floor=0.5, sharpness=1.5)
+        (bits * torch.arange(30) / 30).sum().backward()
+        found.append([bits.detach(), *(one.location.grad.clone() for one in layer.posteriors().values())])
+    assert 0 < float(found[0][0].mean()) < 1
+    assert torch.equal(found[0][0], found[1][0])
+    for one, other in zip(*found, strict=True):
+        torch.testing.assert_close(one, other, rtol=1e-3, atol=1e-3)
+    wide, _ = layer.noisy(spikes, generator, estimator=SILENT, floor=0.5, sharpness=1.5)
+    layer.zero_grad()
+    (wide * torch.arange(30) / 30).sum().backward()
+    assert torch.equal(wide.detach(), found[0][0])
+    assert not torch.allclose(layer.posterior.location.grad, found[0][1], rtol=1e-2)
 
 
 @pytest.mark.parametrize("estimator", [*ESTIMATORS[:2], SILENT], ids=str)

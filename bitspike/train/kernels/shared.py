@@ -5,7 +5,7 @@ its state stays in the cache. Each step is a row of short loops over few arrays:
 many arrays might overlap.
 
 Numba keeps compiled kernels by the time stamp of the file that they are in: after a change here or in
-:mod:`bitspike.train.kernels.arithmetic`, touch ``forward.py`` and ``backward.py`` too.
+:mod:`bitspike.train.kernels.arithmetic`, touch the modules of the kernels too.
 """
 
 from typing import Any

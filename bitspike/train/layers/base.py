@@ -138,17 +138,20 @@ class Layer(nn.Module, ABC):
         """Return weights, float32 of shape (neurons, neurons), from each neuron's last spike to the others; or None."""
         return None
 
-    def joint_moments(self, spikes: Tensor, sharpness: float) -> Tensor:
+    def joint_moments(self, spikes: Tensor, sharpness: float, *, spread: bool = True) -> Tensor:
         """Return what :meth:`moments` does in one tensor of the type of `spikes`: means, then variances.
 
-        The shape is (steps, samples, 2 * neurons), or (steps, samples, neurons) where there is no variance. Kinds that
-        can make both by one product do so where the spikes are bits.
+        The shape is (steps, samples, 2 * neurons), or (steps, samples, neurons) where there is no variance or `spread`
+        asks for none. Kinds that can make both by one product do so where the spikes are bits.
         """
         mean, variance = self.moments(spikes.float(), sharpness)
-        return torch.cat([mean, variance], dim=-1).to(spikes.dtype)
+        return (torch.cat([mean, variance], dim=-1) if spread else mean).to(spikes.dtype)
 
-    def joint_feedback(self, sharpness: float, dtype: torch.dtype) -> Tensor | None:  # noqa: ARG002
-        """Return means, then variances of the weights from the population's own bits, shape (2 * neurons, neurons)."""
+    def joint_feedback(self, sharpness: float, dtype: torch.dtype, *, spread: bool = True) -> Tensor | None:  # noqa: ARG002
+        """Return means, then variances of the weights from the population's own bits, shape (2 * neurons, neurons).
+
+        Without `spread` the shape is (neurons, neurons).
+        """
         return None
 
     def noisy(
@@ -163,7 +166,7 @@ class Layer(nn.Module, ABC):
         share: Share | None = None,
     ) -> tuple[Tensor, Tensor]:
         """Run with posterior noise on spikes, shape (steps, samples, inputs); else as :meth:`fire`."""
-        inputs = self.joint_moments(spikes, sharpness)
+        inputs = self.joint_moments(spikes, sharpness, spread=estimator.reads_variance)
         return self.fire(
             inputs, generator, estimator=estimator, floor=floor, sharpness=sharpness, summed=summed, share=share
         )
@@ -202,7 +205,7 @@ class Layer(nn.Module, ABC):
                 neuron=self.neuron,
                 estimator=estimator,
                 floor=floor,
-                recurrent=self.joint_feedback(sharpness, inputs.dtype),
+                recurrent=self.joint_feedback(sharpness, inputs.dtype, spread=estimator.reads_variance),
                 summed=summed,
                 share=share,
             )

@@ -10,7 +10,7 @@ from torch.nn import functional
 
 from bitspike.train.layers.base import Layer
 from bitspike.train.posteriors import BERNOULLI, Bits, Family, Posterior, summed_moments
-from bitspike.train.products import conv_moments, stacked
+from bitspike.train.products import conv_moments
 from bitspike.train.registers import Neuron
 from bitspike.train.windows import Space, Window
 
@@ -75,11 +75,11 @@ class ConvLayer(Layer):
         """Return mean and variance of the summed input; no gradient from the variance to the spikes."""
         return summed_moments(self._convolved, spikes, *self.posterior.means_and_variances(sharpness))
 
-    def joint_moments(self, spikes: Tensor, sharpness: float) -> Tensor:
+    def joint_moments(self, spikes: Tensor, sharpness: float, *, spread: bool = True) -> Tensor:
         """Return means, then variances, by one convolution where the spikes are bits."""
         if not self.binary_input:
-            return super().joint_moments(spikes, sharpness)
-        weights = stacked(*self.posterior.means_and_variances(sharpness), spikes.dtype)
+            return super().joint_moments(spikes, sharpness, spread=spread)
+        weights = self.posterior.joint(sharpness, spikes.dtype, spread=spread)
         kernels = weights.reshape(-1, self.source_shape[0], *self.kernel)
         images = spikes.reshape(-1, *self.source_shape)
         window = self.window

@@ -10,7 +10,7 @@ from torch.nn import functional
 
 from bitspike.train.layers.base import Layer
 from bitspike.train.posteriors import BERNOULLI, Bits, Family, Posterior, summed_moments
-from bitspike.train.products import dense_moments, stacked
+from bitspike.train.products import dense_moments
 from bitspike.train.registers import Neuron
 
 _EXACT = 1 << 24
@@ -55,11 +55,11 @@ class DenseLayer(Layer):
         """Return mean and variance of the summed input for spikes of shape (..., inputs)."""
         return summed_moments(functional.linear, spikes, *self.posterior.means_and_variances(sharpness))
 
-    def joint_moments(self, spikes: Tensor, sharpness: float) -> Tensor:
+    def joint_moments(self, spikes: Tensor, sharpness: float, *, spread: bool = True) -> Tensor:
         """Return means, then variances, by one product where the spikes are bits."""
         if not self.binary_input:
-            return super().joint_moments(spikes, sharpness)
-        weights = stacked(*self.posterior.means_and_variances(sharpness), spikes.dtype)
+            return super().joint_moments(spikes, sharpness, spread=spread)
+        weights = self.posterior.joint(sharpness, spikes.dtype, spread=spread)
         return dense_moments(spikes, weights, self.neurons)
 
     def weighted(self, spikes: Tensor, weights: Mapping[str, Tensor]) -> Tensor:

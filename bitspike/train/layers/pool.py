@@ -62,7 +62,7 @@ class PoolLayer(Layer):
         sums = self._pooled(spikes)
         return sums, torch.zeros_like(sums)
 
-    def joint_moments(self, spikes: Tensor, sharpness: float) -> Tensor:  # noqa: ARG002
+    def joint_moments(self, spikes: Tensor, sharpness: float, *, spread: bool = True) -> Tensor:  # noqa: ARG002
         """Return the sums alone."""
         return self._pooled(spikes)
 

@@ -11,7 +11,6 @@ from bitspike.errors import UsageError
 from bitspike.train.estimators import Estimator
 from bitspike.train.layers.dense import DenseLayer
 from bitspike.train.posteriors import BERNOULLI, Bernoulli, Bits, Family, Posterior
-from bitspike.train.products import stacked
 from bitspike.train.recurrence import noisy_recurrent_population
 from bitspike.train.recurrence_spread import noisy_spread_population
 from bitspike.train.registers import Neuron
@@ -61,15 +60,17 @@ class RecurrentLayer(DenseLayer):
         """Return the recurrent weights."""
         return torch.from_numpy(bits[self.recurrent_name].astype(np.float32))
 
-    def joint_feedback(self, sharpness: float, dtype: torch.dtype) -> Tensor:
+    def joint_feedback(self, sharpness: float, dtype: torch.dtype, *, spread: bool = True) -> Tensor:
         """Return means, then variances of the recurrent weights."""
-        return stacked(*self.recurrent_posterior.means_and_variances(sharpness), dtype)
+        return self.recurrent_posterior.joint(sharpness, dtype, spread=spread)
 
     def defined(
         self, mean: Tensor, variance: Tensor, noise: Tensor, *, estimator: Estimator, floor: float, sharpness: float
     ) -> tuple[Tensor, Tensor]:
         """Run with given noise, by the definition; the recurrent weights add theirs."""
         weights, spread = self.recurrent_posterior.means_and_variances(sharpness)
+        if not estimator.reads_variance:
+            spread = None
         inputs = (mean, variance, self.rounded_bias(), noise, weights)
         if type(self.recurrent_posterior) is Bernoulli and spread is not None:
             # Weights of -1 and +1: their variances follow from their means.

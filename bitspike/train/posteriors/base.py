@@ -12,6 +12,7 @@ from torch import Tensor, nn
 from bitspike.errors import UsageError
 from bitspike.train.encode import Stream, uniform, words
 from bitspike.train.posteriors.divergence import Prior
+from bitspike.train.products import stacked
 
 Bits = npt.NDArray[np.int8]
 
@@ -49,6 +50,20 @@ class Posterior(nn.Module, ABC):
             Means, shape (rows, columns); variances, the same shape, or (1, columns) where all rows share them, or None
             where the weights have no noise.
         """
+
+    def means(self, sharpness: float) -> Tensor:
+        """Return the mean of each weight alone, shape (rows, columns), with gradients."""
+        return self.means_and_variances(sharpness)[0]
+
+    def joint(self, sharpness: float, dtype: torch.dtype, *, spread: bool) -> Tensor:
+        """Return means, then variances, shape (2 * rows, columns), or means alone where there are no variances.
+
+        Args:
+            sharpness: as in :meth:`means_and_variances`.
+            dtype: of the result.
+            spread: whether variances are wanted.
+        """
+        return stacked(*self.means_and_variances(sharpness), dtype) if spread else self.means(sharpness).to(dtype)
 
     @abstractmethod
     def fold(self, sharpness: float) -> None:

@@ -81,10 +81,16 @@ class Bernoulli(Posterior):
 
     def means_and_variances(self, sharpness: float) -> tuple[Tensor, Tensor | None]:
         """Return tanh(sharpness * w) and 1 minus its square, or the most probable weights and no variance."""
+        mu = self.means(sharpness)
         if sharpness == math.inf:
-            return certain(self.location), None
-        mu = mean(sharpness * self.location, natural_gradient=self.natural)
+            return mu, None
         return mu, 1.0 - mu.square()
+
+    def means(self, sharpness: float) -> Tensor:
+        """Return tanh(sharpness * w), or the most probable weights."""
+        if sharpness == math.inf:
+            return certain(self.location)
+        return mean(sharpness * self.location, natural_gradient=self.natural)
 
     def fold(self, sharpness: float) -> None:
         """Multiply the natural parameters."""
@@ -122,7 +128,11 @@ class Bernoulli01(Bernoulli):
 
     def means_and_variances(self, sharpness: float) -> tuple[Tensor, Tensor | None]:
         """Return p = sigmoid(2 * sharpness * w) and p (1 - p), or the most probable weights and no variance."""
+        p = self.means(sharpness)
         if sharpness == math.inf:
-            return 0.5 + 0.5 * certain(self.location), None
-        p = 0.5 + 0.5 * mean(sharpness * self.location, natural_gradient=self.natural)
+            return p, None
         return p, p * (1.0 - p)
+
+    def means(self, sharpness: float) -> Tensor:
+        """Return p = sigmoid(2 * sharpness * w), or the most probable weights."""
+        return 0.5 + 0.5 * super().means(sharpness)
