@@ -13,11 +13,15 @@ from small import SPIKES, dense, network_of, population
 
 from bitspike import optimise
 from bitspike.cli import main
+from bitspike.convert.network import Input
 from bitspike.convert.passes.blocks import spatial
 from bitspike.convert.passes.table import PASSES, SMALLER, Size, run_passes, size_of
 from bitspike.convert.retime import in_chip_time
 from bitspike.convert.store import load, save
 from bitspike.errors import NetworkError, UsageError
+from bitspike.samples import SpikeData
+from bitspike.sim.answers import compare_answers
+from bitspike.sim.reference import run_reference
 
 
 def wasteful():
@@ -110,6 +114,50 @@ def test_the_command_as_json(capsys, tmp_path):
     assert [(row["pass"], row["changed"]) for row in found["passes"]] == [("prune", True), ("split:2", True)]
     assert found["changed"]
     assert found["format"] == "onnx"
+
+
+def test_the_command_compares_the_answers_on_data(capsys, tmp_path):
+    save(wasteful(), tmp_path / "a.safetensors")
+    spikes = spikes_for(wasteful(), samples=12, rate=0.6)
+    np.savez(tmp_path / "own.npz", spikes=spikes, labels=np.zeros(12, int))
+    arguments = ("optimise", tmp_path / "a.safetensors", "--out", tmp_path / "b.safetensors")
+    code, out, _ = run(capsys, *arguments, "--data", tmp_path / "own.npz", "--samples", 10)
+    assert code == 0
+    assert "equal: 20 scores of 10 samples" in out
+    _, out, _ = run(capsys, *arguments, "--data", tmp_path / "own.npz", "--json")
+    assert json.loads(out)["answers"] == {
+        "passed": True, "samples": 12, "compared": 24, "differing": 0, "first": None,
+    }  # fmt: skip
+    code, _, err = run(capsys, *arguments, "--samples", 10)
+    assert (code, err) == (2, "bitspike: --samples: no data; expected --data too\n")
+
+
+def test_no_file_appears_where_answers_differ(capsys, tmp_path, monkeypatch):
+    """As a pass with a fault would make them."""
+    broken = wasteful().with_populations(tuple(replace(p, vth=5) for p in wasteful().populations))
+    monkeypatch.setattr("bitspike.convert.passes.prune.prune", lambda network: broken)
+    save(wasteful(), tmp_path / "a.safetensors")
+    np.savez(tmp_path / "own.npz", spikes=spikes_for(wasteful(), samples=12, rate=0.6), labels=np.zeros(12, int))
+    arguments = ("optimise", tmp_path / "a.safetensors", "--pass", "prune", "--data", tmp_path / "own.npz")
+    code, out, _ = run(capsys, *arguments, "--out", tmp_path / "b.safetensors")
+    assert code == 1
+    assert "scores differ, first in sample" in out
+    assert not (tmp_path / "b.safetensors").exists()
+
+
+def test_answers_that_differ_are_counted():
+    network, spikes = wasteful(), spikes_for(wasteful(), samples=12, rate=0.6)
+    data = SpikeData(name="own", spikes=spikes, labels=np.zeros(12, int))
+    other = network.with_populations((replace(network.populations[0], vth=5), network.populations[1]))
+    found = compare_answers(network, other, data)
+    one, two = run_reference(network, spikes).scores(network), run_reference(other, spikes).scores(other)
+    assert found.differing == int((one != two).sum()) > 0
+    assert found.first == int(np.flatnonzero((one != two).any(axis=1))[0])
+    assert str(found) == f"{found.differing} of 24 scores differ, first in sample {found.first}"
+    extended = replace(network, inputs=(*network.inputs, Input(name="more", shape=(2,))))
+    assert compare_answers(network, extended, data).passed
+    with pytest.raises(UsageError, match="networks small and small: other inputs or answers; expected the same"):
+        compare_answers(extended, network, data)
 
 
 def test_mistakes_leave_no_file(capsys, tmp_path):
