@@ -175,7 +175,7 @@ def recurrent(x, weight, delay):
     return np.array(spikes)
 
 
-def test_loops_close_one_step_later_and_delays_count():
+def test_loops_close_one_step_later_and_delays_come_on_top():
     weight = np.array([[0, 0.5], [-0.5, 0.25]])
     x = np.random.default_rng(6).integers(0, 8, (1, 30, 2)) / 8
     graph = loop({"again": nir.Linear(weight)}, [("lif", "again"), ("again", "lif")])
@@ -186,7 +186,7 @@ def test_loops_close_one_step_later_and_delays_count():
         middle = {"again": nir.Linear(weight), "wait": nir.Delay(each(steps * DT, steps * DT))}
         graph = loop(middle, [("lif", "wait"), ("wait", "again"), ("again", "lif")])
         found = simulate_float(from_nir(graph, dt=DT), x).output[0]
-        assert np.array_equal(found, recurrent(x[0], weight, steps))
+        assert np.array_equal(found, recurrent(x[0], weight, 1 + steps))
         graph = loop(middle, [("lif", "again"), ("again", "wait"), ("wait", "lif")])
         assert np.array_equal(simulate_float(from_nir(graph, dt=DT), x).output[0], found)
     assert found.any()

@@ -92,20 +92,20 @@ def find_faults(network: FloatNetwork) -> Iterator[str]:
         return
     if not network.inputs:
         yield f"network {network.name}: no input; expected one or more"
-    sizes = {node.name: node.size for node in network.nodes}
+    named = {node.name: node for node in network.nodes}
     for edge in network.edges:
         label = f"edge {edge.source} -> {edge.target}"
         missing = [end for end in (edge.source, edge.target) if end not in position]
         if missing:
             yield f"{label}: no node {missing[0]!r}"
             continue
-        if isinstance(network.node(edge.target), FloatInput):
+        if isinstance(named[edge.target], FloatInput):
             yield f"{label}: an input cannot be a target"
         if edge.delay < 0 or (edge.delay == 0 and position[edge.source] >= position[edge.target]):
             yield f"{label}: delay {edge.delay} against the order of the nodes; expected 1 or more"
-        expected = entering(network.node(edge.target))
-        if expected is not None and sizes[edge.source] != expected:
-            yield f"{label}: {sizes[edge.source]} numbers into {expected}"
+        expected = entering(named[edge.target])
+        if expected is not None and named[edge.source].size != expected:
+            yield f"{label}: {named[edge.source].size} numbers into {expected}"
     for name in network.outputs:
         if name not in position:
             yield f"output {name!r}: no such node"

@@ -38,7 +38,7 @@ def loops_of(graph: RawGraph) -> tuple[tuple[str, str], ...]:
     try:
         flat = flatten(graph)
         inputs = [name for name, node in flat.nodes.items() if node.type == "Input"]
-        _, back = arrange(flat.nodes, flat.edges, inputs=inputs, late=())
+        _, back = arrange(flat.nodes, flat.edges, inputs=inputs)
     except BitspikeError:
         return ()
     return tuple(sorted(back))

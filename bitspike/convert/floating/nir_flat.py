@@ -6,7 +6,7 @@
 3. Nodes are sorted so that each comes after what it needs in the same step. An edge that closes a loop acts one step
    later: NIR has no word for it, and Norse, SpikingJelly and snnTorch do so. Which edge of a loop that is, is chosen as
    a reader would: the loop is entered at the node that is nearest to an input, and the edges back to it are late. A
-   delay of a step or more in a loop is what makes it late; such a loop gets no further step.
+   Delay in a loop comes on top of that step.
 """
 
 from collections import Counter
@@ -129,7 +129,7 @@ def _contracted(nodes: dict[str, RawNode], edges: Pairs) -> Pairs:
 
 
 def arrange(
-    names: Iterable[str], edges: Iterable[tuple[str, str]], *, inputs: Iterable[str], late: Iterable[tuple[str, str]]
+    names: Iterable[str], edges: Iterable[tuple[str, str]], *, inputs: Iterable[str]
 ) -> tuple[tuple[str, ...], frozenset[tuple[str, str]]]:
     """An order of the nodes, and the edges that must act a step later for it.
 
@@ -137,7 +137,6 @@ def arrange(
         names: of the nodes; where nothing else decides they come in this order.
         edges: between them.
         inputs: where signals enter; they come first.
-        late: edges that act later anyway: a loop through one of them needs no further step.
 
     Raises:
         UnsupportedError: for a graph of more loops within loops than a person draws.
@@ -151,8 +150,6 @@ def arrange(
         distance.update(dict.fromkeys(layer, number))
     rank = {name: (name not in first, distance[name], place[name]) for name in place}
     bound = whole.copy()
-    part_of = {name: number for number, part in enumerate(nx.strongly_connected_components(whole)) for name in part}
-    bound.remove_edges_from([edge for edge in late if part_of[edge[0]] == part_of[edge[1]]])
     back: set[tuple[str, str]] = set()
     for _ in range(MAX_ROUNDS):
         loops = [part for part in nx.strongly_connected_components(bound) if len(part) > 1]

@@ -22,7 +22,7 @@ from bitspike.convert.floating.nir_flat import PORT, FlatGraph, arrange, flatten
 from bitspike.convert.floating.nir_nodes import Reading, Start, node_of, whole_steps
 from bitspike.convert.floating.nir_raw import SPIKING, RawGraph, RawNode, raw_of, read_raw
 from bitspike.convert.floating.nir_time import find_step
-from bitspike.convert.floating.nodes import Delay, Neurons, Node, Reshape
+from bitspike.convert.floating.nodes import Neurons, Node, Reshape
 from bitspike.convert.hdf5_file import in_one_line
 from bitspike.errors import UnsupportedError, UsageError
 
@@ -76,15 +76,10 @@ def _network(graph: RawGraph, *, dt: float | None, reset: Reset | None, start: S
         raise UsageError(
             f"graph {graph.name}: {len(inputs)} Input and {len(flat.outputs)} Output; expected one or more"
         )
-    late = [edge for edge in flat.edges if flat.nodes[edge[0]].type == "Delay"]
-    order, back = arrange(flat.nodes, flat.edges, inputs=inputs, late=[e for e in late if _steps(flat, e[0], step.dt)])
+    order, back = arrange(flat.nodes, flat.edges, inputs=inputs)
     nodes = _built(flat, order, back, reading)
     notes = (*notes, *told, *_told(flat, nodes, back, reading))
     return _joined(graph, flat, nodes, back, notes=notes, dt_s=step.dt if step.seconds else 0.0)
-
-
-def _steps(flat: FlatGraph, name: str, dt: float) -> int:
-    return int(whole_steps(Fields(name=name, node=flat.nodes[name]), dt).flat[0])
 
 
 def _reset(graph: RawGraph, reset: Reset | None) -> tuple[bool, list[str]]:
@@ -163,28 +158,17 @@ def _joined(
     notes: tuple[str, ...],
     dt_s: float,
 ) -> FloatNetwork:
-    """The network. A delay that closes a loop keeps one step less, which its outgoing edges have instead."""
-    place = {name: number for number, name in enumerate(nodes)}
-    against = {
-        source for source, target in flat.edges if place[source] >= place[target] and (source, target) not in back
-    }
-    edges = [
-        Edge(source=source, target=target, delay=int((source, target) in back or source in against))
-        for source, target in flat.edges
-    ]
-    for name in against:
-        delay = nodes[name]
-        if isinstance(delay, Delay):
-            nodes[name] = replace(delay, steps=delay.steps - 1)
+    """The network; an Output that several nodes lead to is a node that sums."""
+    edges = [Edge(source=source, target=target, delay=int((source, target) in back)) for source, target in flat.edges]
     outputs = []
     for name, sources in flat.outputs:
         if not sources:
             raise UsageError(f"node {name} (Output): no edge leads to it")
-        if len(sources) == 1 and sources[0] not in against:
+        if len(sources) == 1:
             outputs.append(sources[0])
             continue
         nodes[name] = Reshape(name=name, extents=nodes[sources[0]].shape)
-        edges += [Edge(source=source, target=name, delay=int(source in against)) for source in sources]
+        edges += [Edge(source=source, target=name) for source in sources]
         outputs.append(name)
     return FloatNetwork(
         name=graph.name,
