@@ -50,10 +50,18 @@ def test_the_commands(workplace):
 
 
 def test_the_python_lines(workplace):
-    (code,) = blocks("python")
+    code = blocks("python")[0]
     output = run([sys.executable, "-c", code], workplace)
     assert "equal: every compared value" in output
     assert "not included:" in output
+
+
+def test_the_python_lines_of_networks_trained_elsewhere(workplace):
+    pytest.importorskip("snntorch", reason="snnTorch is not installed")
+    _, code = blocks("python")
+    output = run([sys.executable, "-c", code], workplace)
+    assert "equal: every compared value" in output
+    assert "held out:" in output
 
 
 def test_the_set_up_lines_are_what_ci_runs():

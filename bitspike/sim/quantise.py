@@ -71,7 +71,7 @@ def quantise(
         data, held = data.rows(0, kept), data.rows(kept, len(data))
     else:
         held = read_samples(network, "held_out", held_out, held_out_labels)
-    plan = named(fitted(split(lattice(network, strict=strict))))
+    plan = named(fitted(split(lattice(network, strict=strict), strict=strict)))
     search = Search(network, plan, data.spikes, bits=bits, readout=readout, notify=notify)
     choices = search.run()
     built = {cell.name: search.rounded(cell, choices[cell.name]) for cell in plan.cells}

@@ -142,9 +142,18 @@ def test_neurons_with_different_decays_are_split_and_relayed():
     spikes = (np.random.default_rng(1).random((20, STEPS, 6)) < 0.5).astype(np.uint8)
     relayed = run_reference(integers(plan), spikes).traces["n1"].spikes
     assert np.array_equal(relayed, simulate_float(network, spikes).output)
-    with pytest.raises(UnsupportedError, match="3 different pairs of decays"):
-        split(lattice(network), most=2)
     assert split(lattice(two_layers())).cells[0].name == "n0"
+
+
+def test_more_pairs_of_decays_than_populations_are_put_together():
+    network = two_layers(beta=np.linspace(0.5, 0.85, 8))
+    plan = split(lattice(network), most=4)
+    assert [cell.size for cell in plan.cells if cell.origin == "n0"] == [2, 2, 2, 2]
+    first = next(cell for cell in plan.cells if cell.name == "n0_0")
+    assert first.dv == round(4096 * (1 - np.mean(first.beta)))
+    assert plan.notes == tuple(f"n{k}: 8 different pairs of decays are put together in 4 populations" for k in (0, 1))
+    with pytest.raises(UnsupportedError, match="8 different pairs of decays"):
+        split(lattice(network), most=4, strict=True)
 
 
 def images(*, shortcut=True):

@@ -182,8 +182,8 @@ class _Builder:
             shape=p.extents,
             alpha=p.alpha,
             beta=p.beta,
-            du=int(_decay(p.alpha)[0]),
-            dv=int(_decay(p.beta)[0]),
+            du=int(decay_of(p.alpha)[0]),
+            dv=int(decay_of(p.beta)[0]),
             reset="zero" if p.reset == "value" and p.spiking else "subtract",
             links=_summed(links),
             bias=bias,
@@ -291,14 +291,14 @@ def _applied(linear: Map, bias: Reals) -> Reals:
     return apply(linear, bias[None])[0]
 
 
-def _decay(kept: Reals) -> npt.NDArray[np.int64]:
+def decay_of(kept: Reals) -> npt.NDArray[np.int64]:
     """The chip's decay of a share that a step keeps."""
     return np.clip(np.rint(DECAY_ONE * (1 - kept)), 0, DECAY_ONE).astype(np.int64)
 
 
 def decays(cell: Cell) -> npt.NDArray[np.int64]:
     """Decays of current and membrane of each neuron, (neurons, 2)."""
-    return np.stack([_decay(cell.alpha), _decay(cell.beta)], axis=1)
+    return np.stack([decay_of(cell.alpha), decay_of(cell.beta)], axis=1)
 
 
 def _constant() -> Cell:

@@ -6,7 +6,8 @@ Rules:
    place of the one that was split, under its name and a number.
 2. A population that is read out and was split is followed by a relay of one neuron for each of its neurons, in their
    order, which spikes in the step in which that one does.
-3. More groups than `most` are refused.
+3. Where there are more groups than `most`, pairs that are next to each other are put together, and get the mean of
+   their neurons' decays; that is said in a note, or refused where only what is exact is wanted.
 """
 
 from collections import defaultdict
@@ -15,7 +16,7 @@ from dataclasses import replace
 import numpy as np
 import numpy.typing as npt
 
-from bitspike.convert.floating.lattice import Cell, Lattice, Link, decays
+from bitspike.convert.floating.lattice import Cell, Lattice, Link, decay_of, decays
 from bitspike.convert.floating.maps import Diagonal, Map, Matrix, columns_of, rows_of
 from bitspike.convert.network import DECAY_ONE
 from bitspike.errors import UnsupportedError
@@ -24,25 +25,28 @@ from bitspike.errors import UnsupportedError
 MOST = 64
 
 
-def split(lattice: Lattice, *, most: int = MOST) -> Lattice:
+def split(lattice: Lattice, *, most: int = MOST, strict: bool = False) -> Lattice:
     """The lattice with one pair of decays in every cell; the same object where it has that already."""
     groups = {cell.name: _groups(cell) for cell in lattice.cells}
     parted = {name: parts for name, parts in groups.items() if len(parts) > 1}
     if not parted:
         return lattice
-    for name, parts in parted.items():
-        if len(parts) > most:
-            raise UnsupportedError(f"{name}: {len(parts)} different pairs of decays; expected at most {most} groups")
     cells: list[Cell] = []
     notes = list(lattice.notes)
+    for name, parts in parted.items():
+        if len(parts) > most:
+            text = f"{name}: {len(parts)} different pairs of decays are put together in {most} populations"
+            if strict:
+                raise UnsupportedError(f"{text} (strict: only what is exact before rounding)")
+            notes.append(text)
+            cut = np.array_split(np.arange(len(parts)), most)
+            parted[name] = [np.sort(np.concatenate([parts[at] for at in chunk])) for chunk in cut]
     for cell in lattice.cells:
         links = [part for link in cell.links for part in _sources(link, parted)]
         if cell.name not in parted:
             cells.append(replace(cell, links=tuple(links)))
             continue
-        notes.append(f"{cell.name}: split into {len(parted[cell.name])} populations, one for each pair of decays")
-        for number, rows in enumerate(parted[cell.name]):
-            cells.append(_part(cell, number, rows, links))
+        cells += [_part(cell, number, rows, links) for number, rows in enumerate(parted[cell.name])]
         if cell.name in lattice.outputs:
             if not cell.spiking:
                 raise UnsupportedError(f"{cell.name}: a read-out whose neurons have different decays; expected one")
@@ -56,10 +60,11 @@ def part_name(name: str, number: int) -> str:
 
 
 def _groups(cell: Cell) -> list[npt.NDArray[np.int64]]:
+    """The neurons of each pair of decays, in the order of the pairs."""
     found: dict[tuple[int, int], list[int]] = defaultdict(list)
     for neuron, (du, dv) in enumerate(decays(cell).tolist()):
         found[du, dv].append(neuron)
-    return [np.array(rows) for rows in found.values()]
+    return [np.array(rows) for _, rows in sorted(found.items())]
 
 
 def _sources(link: Link, parted: dict[str, list[npt.NDArray[np.int64]]]) -> list[Link]:
@@ -75,7 +80,7 @@ def _sources(link: Link, parted: dict[str, list[npt.NDArray[np.int64]]]) -> list
 def _part(cell: Cell, number: int, rows: npt.NDArray[np.int64], links: list[Link]) -> Cell:
     own = [replace(link, map=_diagonal(rows_of(link.map, rows))) for link in links]
     kept = [link for link in own if not isinstance(link.map, Matrix) or bool(link.map.weight.any())]
-    du, dv = decays(cell)[rows[0]].tolist()
+    du, dv = decay_of(np.array([cell.alpha[rows].mean(), cell.beta[rows].mean()])).tolist()
     return replace(
         cell,
         name=part_name(cell.name, number),
