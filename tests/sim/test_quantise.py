@@ -188,3 +188,25 @@ def test_the_engine_of_the_search_is_the_reference_engine(backward):
     found = run_reference(result.network, data)
     assert all(np.array_equal(fired[name], trace.spikes) for name, trace in found.traces.items())
     assert sum(int(fired[name].sum()) for name in found.traces) > 100
+
+
+def test_several_inputs_and_several_outputs():
+    rng = np.random.default_rng(8)
+    nodes = [FloatInput(name="left", extents=(4,)), FloatInput(name="right", extents=(2, 3))]
+    edges = []
+    for number, (source, size) in enumerate((("left", 4), ("right", 6))):
+        nodes += [
+            Affine(name=f"w{number}", weight=rng.normal(0, 1, (3, size))),
+            Neurons(name=f"n{number}", extents=(3,), beta=0.9),
+        ]
+        edges += [Edge(source=source, target=f"w{number}"), Edge(source=f"w{number}", target=f"n{number}")]
+    source = FloatNetwork(name="two", nodes=tuple(nodes), edges=tuple(edges), outputs=("n0", "n1"))
+    data = spikes(40)
+    result = quantise(source, data)
+    assert [entry.shape for entry in result.network.inputs] == [(4,), (2, 3)]
+    assert list(result.network.answers()) == ["n0", "n1"]
+    record = simulate_float(source, {"left": data[..., :4], "right": data[..., 4:]}, record="all", dtype="float32")
+    found = run_reference(result.network, data)
+    total = sum(int(np.count_nonzero(record.traces[n].spikes != found.traces[n].spikes)) for n in ("n0", "n1"))
+    assert total == sum(move.differing for part in result.parts for move in part.spikes)
+    assert total < 0.1 * sum(int(record.traces[n].spikes.sum()) for n in ("n0", "n1"))
