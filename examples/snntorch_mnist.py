@@ -76,7 +76,7 @@ def main():
     arguments.out.mkdir(parents=True, exist_ok=True)
 
     samples = load_samples(arguments.data, "train", Encoding(steps=arguments.steps))
-    calibration = bitspike.load_data(arguments.data, part="validation", steps=arguments.steps)
+    calibration = bitspike.load_data(arguments.data, part="validation", steps=arguments.steps).first(1000)
     test = bitspike.load_data(arguments.data, part="test", steps=arguments.steps)
 
     for reset in ("subtract", "zero"):

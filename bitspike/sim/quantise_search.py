@@ -7,8 +7,8 @@
    differing spikes of what is read out, then of all.
 """
 
-from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 from typing import Literal
 
 import numpy as np
@@ -17,19 +17,17 @@ import numpy.typing as npt
 from bitspike.convert.floating.lattice import CONSTANT, Cell, Lattice, closed
 from bitspike.convert.floating.network import FloatNetwork
 from bitspike.convert.floating.nodes import Reals
-from bitspike.convert.floating.rounding import Choice, Rounded, largest_weight, round_cell, whole_scales
-from bitspike.convert.network import DECAY_ONE, STATE_SHIFT, Input, IntegerNetwork, Readout, ReadoutKind
+from bitspike.convert.floating.rounding import Choice, Rounded, round_cell
+from bitspike.convert.network import STATE_SHIFT, Input, IntegerNetwork, Readout, ReadoutKind
 from bitspike.convert.ranges import check_range
 from bitspike.errors import RangeError
 from bitspike.sim.floating import simulate_float
 from bitspike.sim.gram import gram_of
 from bitspike.sim.quantise_data import Spikes, by_input
+from bitspike.sim.quantise_scales import alone, choices, other_decays, smaller
 from bitspike.sim.whole_window import run_population, run_window
 
 MembraneReadout = Literal["membrane_sum", "membrane_last"]
-#: Scales that are tried, as shares of the largest that clips no weight; then doubled, with larger exponents.
-SHARES = (1.0, 0.93, 0.87, 0.81, 0.76, 0.71, 0.66, 0.62, 0.57, 0.54)
-OCTAVES = (1, 2, 4)
 #: Samples, and bytes of spikes and states, that the search looks at.
 SEARCHED = 128
 SEARCH_BYTES = 1 << 28
@@ -83,24 +81,24 @@ class Search:
     def run(self) -> dict[str, Choice]:
         """The choice for each cell."""
         ranked = {cell.name: self._rank(cell, number) for number, cell in enumerate(self.plan.cells)}
-        choices = {name: outcomes[0].choice for name, outcomes in ranked.items()}
-        best = self._cost(choices)
+        chosen = {name: outcomes[0].choice for name, outcomes in ranked.items()}
+        best = self._cost(chosen)
         for cell in self.plan.cells:
             for outcome in ranked[cell.name][1:FINALISTS]:
                 if best[0] == 0:
-                    return choices
-                changed = choices | {cell.name: outcome.choice}
+                    return chosen
+                changed = chosen | {cell.name: outcome.choice}
                 cost = self._cost(changed)
                 if cost < best:
-                    best, choices = cost, changed
-        return choices
+                    best, chosen = cost, changed
+        return chosen
 
     def rounded(self, cell: Cell, choice: Choice) -> Rounded:
         """A cell in integers, its ranges proved."""
         if cell.name not in self.grams:
             self.grams[cell.name] = gram_of(closed(cell), self.sent)
         found = round_cell(cell, choice, bits=self.bits, gram=self.grams[cell.name])
-        check_range(_alone(found, self.steps))
+        check_range(alone(found, self.steps))
         return found
 
     def network(self, built: Mapping[str, Rounded]) -> IntegerNetwork:
@@ -124,29 +122,25 @@ class Search:
         if self.notify is not None:
             self.notify(cell.name, number, len(self.plan.cells))
         found: list[_Outcome] = []
-        refused: list[RangeError] = []
-        for choice in _choices(cell, self.bits):
-            self._try(cell, choice, found, refused)
+        for choice in choices(cell, bits=self.bits, steps=self.steps):
+            self._try(cell, choice, found)
             if found and found[-1].cost[0] == 0:
                 break
-        for choice in _smaller(cell, self.bits):
-            if not found:
-                self._try(cell, choice, found, refused)
-        if not found:
-            raise refused[-1]
+        if not found:  # rounding that makes up for errors may exceed a register by a little
+            self._try(cell, smaller(cell, bits=self.bits, steps=self.steps), found)
         best = min(found, key=lambda outcome: outcome.cost)
         if best.cost[0]:
-            for choice in _decays(cell, best.choice):
-                self._try(cell, choice, found, refused)
+            for choice in other_decays(cell, best.choice):
+                self._try(cell, choice, found)
         return sorted(found, key=lambda outcome: outcome.cost)
 
-    def _try(self, cell: Cell, choice: Choice, found: list[_Outcome], refused: list[RangeError]) -> None:
+    def _try(self, cell: Cell, choice: Choice, found: list[_Outcome]) -> None:
         try:
             built = self.rounded(cell, choice)
-            found.append(_Outcome(cost=self._alone_cost(cell, choice, built), choice=choice))
-            self.tried += 1
-        except RangeError as error:
-            refused.append(error)
+        except RangeError:
+            return
+        found.append(_Outcome(cost=self._alone_cost(cell, choice, built), choice=choice))
+        self.tried += 1
 
     def _alone_cost(self, cell: Cell, choice: Choice, built: Rounded) -> tuple[float, ...]:
         moved = sum(move.rms for move in built.moves)
@@ -158,10 +152,10 @@ class Search:
         error = membranes / (choice.scale << STATE_SHIFT) - self.membranes[cell.name]
         return (float(np.sqrt(np.mean(error**2))), moved)
 
-    def _cost(self, choices: Mapping[str, Choice]) -> tuple[float, ...]:
+    def _cost(self, chosen: Mapping[str, Choice]) -> tuple[float, ...]:
         """Of the whole network: what differs where it is read out, then everywhere."""
         self.tried += 1
-        built = {cell.name: self.rounded(cell, choices[cell.name]) for cell in self.plan.cells}
+        built = {cell.name: self.rounded(cell, chosen[cell.name]) for cell in self.plan.cells}
         fired, membranes = run_window(self.network(built), self.spikes)
         total = sum(float(np.count_nonzero(fired[cell.name] != self.sent[cell.name])) for cell in self.plan.cells)
         last = 0.0
@@ -171,60 +165,6 @@ class Search:
             if cell.spiking:
                 last += np.count_nonzero(fired[cell.name] != self.sent[cell.name])
             else:
-                error = membranes[cell.name] / (choices[cell.name].scale << STATE_SHIFT) - self.membranes[cell.name]
+                error = membranes[cell.name] / (chosen[cell.name].scale << STATE_SHIFT) - self.membranes[cell.name]
                 last += float(np.sqrt(np.mean(error**2)))
         return (last, total)
-
-
-def _shrinks(bits: int) -> tuple[float, ...]:
-    return (1.0, 1.35) if bits > 5 else (1.0, 1.25, 1.6, 2.0)
-
-
-def _choices(cell: Cell, bits: int) -> Iterator[Choice]:
-    """Choices for a cell; first those that move no weight, where there are such."""
-    if not cell.origin:
-        yield Choice(scale=1)
-        return
-    most = _most(cell, bits)
-    scales = [(float(scale), 1.0) for scale in whole_scales(closed(cell))]
-    scales += [
-        (most * octave * share * shrink, shrink) for octave in OCTAVES for share in SHARES for shrink in _shrinks(bits)
-    ]
-    seen: set[Choice] = set()
-    for scale, shrink in scales:
-        choice = Choice(scale=max(1, round(scale)), shrink=shrink)
-        if choice not in seen:
-            seen.add(choice)
-            yield choice
-
-
-def _decays(cell: Cell, choice: Choice) -> Iterator[Choice]:
-    """The choice with one decay moved to the next multiple, where the nearest is not the decay itself."""
-    for name, kept, decay in (("du", cell.alpha, cell.du), ("dv", cell.beta, cell.dv)):
-        wanted = DECAY_ONE * (1 - kept)
-        if cell.origin and bool((np.abs(wanted - decay) > 1e-6).any()):
-            yield replace(choice, **{name: 1 if wanted.mean() > decay else -1})
-
-
-def _smaller(cell: Cell, bits: int) -> Iterator[Choice]:
-    """Ever smaller scales, of which one fits into the registers where any does."""
-    for halving in range(1, 16):
-        yield Choice(scale=max(1, round(_most(cell, bits) * 0.5**halving)))
-
-
-def _most(cell: Cell, bits: int) -> float:
-    """The scale with which the largest weight just fits without an exponent."""
-    return float((1 << bits) - 1) / (largest_weight(closed(cell)) or 1.0)
-
-
-def _alone(built: Rounded, steps: int) -> IntegerNetwork:
-    """A network of one population, for its range proof: what enters it is 0 or 1 whoever sends it."""
-    name = built.population.name
-    return IntegerNetwork(
-        name=name,
-        steps=steps,
-        inputs=(),
-        populations=(built.population,),
-        connections=built.connections,
-        readouts=(Readout(population=name, kind="spike_count"),),
-    )
