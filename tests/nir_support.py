@@ -1,8 +1,8 @@
 """A reader of NIR graphs for tests: forward Euler with the synapse first, written from NIR's equations alone.
 
-Parts of the graph that no loop joins are computed one after the other; within a loop the populations are computed in
-their order, and what has not been computed yet gives its value of the step before. That is what "NIR's readers give
-one step to the edge that closes a loop" means.
+Parts of the graph that no loop joins are computed one after the other; within a loop, but for one that a Delay cuts,
+the populations are computed in their order, and what has not been computed yet gives its value of the step before. That
+is what "readers give one step to the connection that closes a loop" means.
 """
 
 import networkx as nx
@@ -27,7 +27,8 @@ class _Reader:
         self.nodes, self.number = graph.nodes, number
         self.dt = number(graph.metadata["dt"])
         self.sources = {name: [a for a, b in graph.edges if b == name] for name in graph.nodes}
-        joined = nx.DiGraph(graph.edges)
+        # What leaves a Delay does not depend on what enters it in the same step, so no loop goes through one.
+        joined = nx.DiGraph([edge for edge in graph.edges if not isinstance(graph.nodes[edge[1]], nir.Delay)])
         parts = nx.condensation(joined)
         self.parts = [sorted(parts.nodes[part]["members"]) for part in nx.topological_sort(parts)]
         self.order = [name for p in order for name in (f"{p}_membrane", p) if name in graph.nodes]
@@ -47,6 +48,7 @@ class _Reader:
                 first = [name for name in self.order if name in part] if len(part) > 1 else []
                 for name in [*first, *part]:
                     self.value(name, set(part), asked=False)
+            self.push()
             for name, value in self.now.items():
                 out[name].append(value.reshape(len(spikes), -1))
         return {name: np.stack(values, axis=1) for name, values in out.items()}
@@ -57,10 +59,21 @@ class _Reader:
         node = self.nodes[name]
         if asked and name in part and isinstance(node, STATEFUL):
             return self.before.get(name)
+        if isinstance(node, nir.Delay):
+            shape = (len(self.now[self.entries[0]]), *(int(e) for e in node.input_type["input"]))
+            steps = round(float(node.delay.flat[0]) / float(self.dt))
+            self.now[name] = self.queues.setdefault(name, [np.zeros(shape, self.number)] * steps)[0]
+            return self.now[name]
         values = [v for v in (self.value(source, part) for source in self.sources[name]) if v is not None]
         given = sum(values) if values else None
         self.now[name] = self.respond(name, node, given)
         return self.now[name]
+
+    def push(self):
+        """Put what entered each Delay in this step at the end of its queue."""
+        for name, queue in self.queues.items():
+            queue.pop(0)
+            queue.append(sum(self.now[source] for source in self.sources[name]))
 
     def respond(self, name, node, given):
         """What one node makes of its input in one step; None is silence before anything was computed."""
@@ -79,11 +92,6 @@ class _Reader:
                 given = given * p["scale"]
             case nir.Threshold():
                 given = (given > p["threshold"]).astype(self.number)
-            case nir.Delay():
-                steps = round(float(node.delay.flat[0]) / float(self.dt))
-                queue = self.queues.setdefault(name, [np.zeros_like(given)] * steps)
-                queue.append(given)
-                given = queue.pop(0)
             case nir.I() | nir.IF() | nir.LI() | nir.LIF() | nir.CubaLI() | nir.CubaLIF():
                 given = self.neuron(name, node, p, given)
         return given

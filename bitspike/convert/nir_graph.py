@@ -7,9 +7,10 @@ connection that leads to the population within the order of a step. Nodes stand 
 them. Output ``output`` follows the read-out; of several read-outs each has an ``output_<population>``, and so have
 other populations that feed nothing.
 
-NIR has no delay of a step. Its readers give one step to the edge that closes a loop, so a connection that leads back to
-its own population, or to one that reaches it within a step, has that step without a Delay node; only what is longer
-stands in one. A connection that leads back and closes no loop has a Delay of its full length.
+A delay is a Delay node, with one exception. Few readers know Delay, and all give one step to the connection that closes
+a loop. So a connection of delay 1 that leads back to its own population, or to one through which every path to its
+source goes, has no Delay; where spikes enter a loop in several places readers would not agree on which connection
+closes it, and it has one.
 """
 
 import math
@@ -25,7 +26,7 @@ from bitspike.convert.connections import Connection, Conv2d, Dense
 from bitspike.convert.network import DECAY_ONE, STATE_SHIFT, IntegerNetwork, Population
 from bitspike.convert.nir_form import NirForm, spatial_places
 from bitspike.convert.nir_neurons import entry_of, neurons
-from bitspike.convert.nir_refusals import outputs, reached, refuse
+from bitspike.convert.nir_refusals import closing_loops, outputs, refuse
 from bitspike.convert.nir_synapses import synapses, weights_in_node
 
 if TYPE_CHECKING:
@@ -46,9 +47,10 @@ def nodes_and_edges(network: IntegerNetwork, form: NirForm) -> tuple[dict[str, "
     refuse(network, form)
     kept = spatial_places(network)
     shapes = {name: shape if name in kept else (math.prod(shape),) for name, shape in network.shapes().items()}
-    reachable = reached(network)
-    holder = {p.name: _holder(network, p, reachable[p.name]) for p in network.populations}
+    closing = closing_loops(network)
+    holder = {p.name: _holder(network, p) for p in network.populations}
     names = _names_of_connections(network)
+    place = {name: index for index, name in enumerate(shapes)}
     nodes: dict[str, Any] = {entry.name: nir.Input(np.array(shapes[entry.name])) for entry in network.inputs}
     edges: list[tuple[str, str]] = []
     loops: list[tuple[str, str]] = []
@@ -56,10 +58,10 @@ def nodes_and_edges(network: IntegerNetwork, form: NirForm) -> tuple[dict[str, "
         own, inner = neurons(network, p, form, shapes[p.name])
         back: dict[str, Any] = {}
         for c in network.incoming(p.name):
-            leads_back = c.source in reachable[p.name]
+            leads_back = place[c.source] >= place[p.name]
             bias = _bias(p) if c is holder[p.name] else None
             ends = {"source": shapes[c.source], "target": shapes[p.name]}
-            path = synapses(c, form, **ends, bias=bias, delay=c.delay - leads_back)
+            path = synapses(c, form, **ends, bias=bias, delay=0 if _key(c) in closing else c.delay)
             made = {names[_key(c)] + ending: node for ending, node in path}
             (back if leads_back else nodes).update(made)
             (loops if leads_back else edges).extend(pairwise([c.source, *made, entry_of(network, p)]))
@@ -75,8 +77,8 @@ def nodes_and_edges(network: IntegerNetwork, form: NirForm) -> tuple[dict[str, "
 
 def numbers_in_nodes(network: IntegerNetwork, form: NirForm) -> int:
     """At least so many numbers the nodes of :func:`nodes_and_edges` hold, without making any."""
-    kept, reachable = spatial_places(network), reached(network)
-    holder = {p.name: _holder(network, p, reachable[p.name]) for p in network.populations}
+    kept = spatial_places(network)
+    holder = {p.name: _holder(network, p) for p in network.populations}
     return sum(p.size for p in network.populations) + sum(
         weights_in_node(c, form, flat=c.target not in kept, biased=c is holder[c.target]) for c in network.connections
     )
@@ -118,11 +120,12 @@ def _unused(name: str, taken: Iterable[str]) -> str:
     return name
 
 
-def _holder(network: IntegerNetwork, p: Population, reachable: frozenset[str]) -> Connection | None:
+def _holder(network: IntegerNetwork, p: Population) -> Connection | None:
     """The connection that carries the bias of `p`; None where the bias is zero or part of the population's own node."""
     if p.du < DECAY_ONE or not np.any(p.bias_mantissa):
         return None
-    ahead = [c for c in network.incoming(p.name) if c.source not in reachable]
+    place = list(network.shapes())
+    ahead = [c for c in network.incoming(p.name) if place.index(c.source) < place.index(p.name)]
     return next((c for c in ahead if isinstance(c, Dense | Conv2d)), ahead[0] if ahead else None)
 
 

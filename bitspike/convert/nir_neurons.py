@@ -27,6 +27,8 @@ reads IF as a neuron that leaks, and none of the three frameworks reads LI. Wher
 constant of ``dt * 2^60``: what it loses in a step is far below the last digit of a 64-bit float. A population that
 cannot spike keeps its threshold there, which nothing reaches, and its membrane is in the state that the framework
 returns. Parameters are 64-bit floats: SpikingJelly refuses a time constant below `dt`, which 1e-4 as a 32-bit float is.
+SpikingJelly also fires at the threshold itself, where the others fire above it. What decays in a float reader can come
+to lie on ``vth + 1/128``, so a portable file says ``vth + 1/127``, which is no sum of powers of two.
 
 A reset by subtraction is no field of a node. Where it is asked for, population ``p`` becomes an integrator
 ``p_membrane`` (LI or I), a threshold ``p`` and a feedback ``p_reset`` that takes ``vth * (4096 - dv) / 4096`` off in
@@ -47,6 +49,8 @@ if TYPE_CHECKING:
 Vector = npt.NDArray[np.floating[Any]]
 #: Half of the lattice on which a membrane lies, in weight units.
 HALF_STEP = 1 / 128
+#: About as much, where ``>`` and ``>=`` must mean the same of a membrane that is not on the lattice.
+NEARLY_HALF_STEP = 1 / 127
 #: Steps of a time constant that stands for none.
 ENDLESS = 2.0**60
 
@@ -100,7 +104,8 @@ def _neuron(network: IntegerNetwork, p: Population, form: NirForm, shape: tuple[
     def each(value: float) -> Vector:
         return np.full(shape, value, dtype)
 
-    fire = {"v_threshold": each(p.vth + HALF_STEP), "v_reset": each(0)}
+    margin = NEARLY_HALF_STEP if form.portable else HALF_STEP
+    fire = {"v_threshold": each(p.vth + margin), "v_reset": each(0)}
     if leaks_only(network, p) and not form.portable:
         fire = {}
     if p.du == DECAY_ONE and p.dv == 0 and not form.portable:

@@ -22,15 +22,14 @@ def refuse(network: IntegerNetwork, form: NirForm) -> None:
     3. A population that nothing leads to within the order of a step: NIR would take it for an input.
     4. A `start` that clears something: NIR has no such event. It is allowed where the state is zero by then anyway, as
        in a retimed network without biases; before retiming, every start is 0.
-    5. A connection that closes a loop, to a population that does not reach its source within a step: which of the two
-       is computed first would be the reader's choice.
-    6. An input that leads nowhere: NIR would take it for an output.
-    7. In a portable file also: a delay of its own; a bias beside a current that decays; a second input or output.
+    5. An input that leads nowhere: NIR would take it for an output.
+    6. In a portable file also: a delay of its own; a bias beside a current that decays; a second input or output.
     """
     for entry in network.inputs:
         if not network.outgoing(entry.name):
             raise UnsupportedError(f"input {entry.name}: leads nowhere; NIR takes such a node for an output")
-    busy, ahead = _busy(network), reached(network)
+    busy = _busy(network)
+    place = {name: index for index, name in enumerate(network.shapes())}
     for p in network.populations:
         where = f"population {p.name}"
         if is_soft(network, p):
@@ -42,27 +41,36 @@ def refuse(network: IntegerNetwork, form: NirForm) -> None:
                 f"{where}: dv 0 with du {p.du}, a membrane that never decays behind a current that does; "
                 "NIR has no infinite time constant"
             )
-        if not any(c.source not in ahead[p.name] for c in network.incoming(p.name)):
+        if not any(place[c.source] < place[p.name] for c in network.incoming(p.name)):
             raise UnsupportedError(f"{where}: no connection leads to it; NIR takes such a node for an input")
         if p.start > busy[p.name]:
             raise UnsupportedError(
                 f"{where}: its state is cleared at step {p.start} and may be other than zero from step {busy[p.name]} "
                 "on (a bias, or an early spike); NIR has no such event: export the network before it is retimed"
             )
-    _refuse_loops(network)
     if form.portable:
         for fault in _not_shared(network):
             raise UnsupportedError(f"{fault}; the exact form can hold it")
 
 
-def reached(network: IntegerNetwork) -> dict[str, frozenset[str]]:
-    """For each population itself and those that it reaches over connections that lead forward."""
-    place = {name: index for index, name in enumerate(network.shapes())}
-    found: dict[str, frozenset[str]] = {}
-    for p in reversed(network.populations):
-        ahead = [c.target for c in network.outgoing(p.name) if place[c.target] > place[p.name]]
-        found[p.name] = frozenset({p.name}).union(*(found[name] for name in ahead))
-    return found
+def closing_loops(network: IntegerNetwork) -> frozenset[tuple[str, str, int]]:
+    """The connections, as (source, target, delay), that every reader takes for the one that closes a loop a step later.
+
+    They have delay 1, and their target dominates their source: every path from an input to the source goes through it.
+    """
+    import networkx as nx
+
+    graph = nx.DiGraph((c.source, c.target) for c in network.connections)
+    graph.add_edges_from(("", entry.name) for entry in network.inputs)  # no population has an empty name
+    above = nx.immediate_dominators(graph, "")
+    found = set()
+    for c in network.connections:
+        name = c.source
+        while name not in ("", c.target):
+            name = above.get(name, "")
+        if c.delay == 1 and name:
+            found.add((c.source, c.target, c.delay))
+    return frozenset(found)
 
 
 def outputs(network: IntegerNetwork) -> tuple[Population, ...]:
@@ -100,30 +108,9 @@ def _busy(network: IntegerNetwork) -> dict[str, int]:
     return busy
 
 
-def _refuse_loops(network: IntegerNetwork) -> None:
-    """Rule 5."""
-    place = {p.name: index for index, p in enumerate(network.populations)}
-    ahead = reached(network)
-    anywhere = {name: set(names) for name, names in ahead.items()}
-    changed = True
-    while changed:
-        changed = False
-        for c in network.connections:
-            if c.source in place and not anywhere[c.target] <= anywhere[c.source]:
-                anywhere[c.source] |= anywhere[c.target]
-                changed = True
-    for c in network.connections:
-        leads_back = c.source in place and place[c.source] >= place[c.target]
-        if leads_back and c.source not in ahead[c.target] and c.source in anywhere[c.target]:
-            raise UnsupportedError(
-                f"connection {c.name}: closes a loop, and {c.target} does not reach {c.source} within a step; NIR does "
-                "not say which of them is computed first"
-            )
-
-
 def _not_shared(network: IntegerNetwork) -> Iterator[str]:
-    """Rule 7."""
-    ahead = reached(network)
+    """Rule 6."""
+    closing = closing_loops(network)
     for p in network.populations:
         if p.du < DECAY_ONE and np.any(p.bias_mantissa):
             yield (
@@ -131,9 +118,11 @@ def _not_shared(network: IntegerNetwork) -> Iterator[str]:
                 "SpikingJelly and snnTorch refuse it"
             )
     for c in network.connections:
-        own = c.delay - (c.target in ahead and c.source in ahead[c.target])
-        if own:
-            yield f"connection {c.name}: a delay of {c.delay}; Norse, SpikingJelly and snnTorch have no Delay"
+        if c.delay and (c.source, c.target, c.delay) not in closing:
+            yield (
+                f"connection {c.name}: a delay of {c.delay}, other than the one step of a loop with one entry; Norse, "
+                "SpikingJelly and snnTorch have no Delay"
+            )
     for entry in network.inputs[1:]:
         yield f"input {entry.name}: a second input; Norse and SpikingJelly take one only"
     for p in outputs(network)[1:]:

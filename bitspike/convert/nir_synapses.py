@@ -14,8 +14,8 @@ window between flat ones        Linear or Affine: the matrix that it is
 ==============================  ==========================================================================
 
 A weight is ``weight * 2^exponent``, as a 32-bit float that holds it. Groups are written as zeros: NIR's reader (1.0.8)
-refuses a grouped convolution for its number of channels, SpikingJelly has none. A delay is a Delay node before the
-others, of ``delay * dt``.
+refuses a grouped convolution for its number of channels, SpikingJelly has none. A Delay node of ``delay * dt`` stands
+before the others.
 """
 
 from typing import TYPE_CHECKING, Any
