@@ -61,7 +61,8 @@ def neuron_class(module: nn.Module) -> str | None:
     for name in ("RSynaptic", "RLeaky", "Synaptic", "Leaky"):
         if isinstance(module, getattr(snntorch, name)):
             return name
-    if isinstance(module, snntorch.SpikingNeuron):
+    other = type(module).__module__.startswith("snntorch._neurons") and type(module).__name__ != "RecurrentOneToOne"
+    if other or isinstance(module, snntorch.SpikingNeuron):
         raise UnsupportedError(f"neurons of class {type(module).__name__}; expected {', '.join(PORTS)}")
     return None
 

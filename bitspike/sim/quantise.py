@@ -74,6 +74,7 @@ def quantise(
     plan = named(fitted(split(lattice(network, strict=strict), strict=strict)))
     search = Search(network, plan, data.spikes, bits=bits, readout=readout, notify=notify)
     choices = search.run()
+    plan = search.plan
     built = {cell.name: search.rounded(cell, choices[cell.name]) for cell in plan.cells}
     result = search.network(built)
     check_range(check(result))

@@ -95,7 +95,7 @@ def _fits(cell: Cell, scale: float, bits: int, steps: int) -> bool:
 def _near_whole_resets(cell: Cell, scale: float) -> float:
     """The scale nearest to `scale` with which what a reset needs of a neuron's own weight is a whole number."""
     keeps = 1 - cell.dv / DECAY_ONE
-    share = {"chip": 0.0, "late": 1 - keeps, "none": keeps}[cell.own]
+    share = {"late": 1 - keeps, "none": keeps}.get(cell.own, 0.0)
     return round(scale * share) / share if scale * share >= 1 else scale
 
 

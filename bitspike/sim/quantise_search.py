@@ -8,7 +8,7 @@
 """
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Literal
 
 import numpy as np
@@ -22,6 +22,7 @@ from bitspike.convert.network import STATE_SHIFT, Input, IntegerNetwork, Readout
 from bitspike.convert.ranges import check_range
 from bitspike.errors import RangeError
 from bitspike.sim.floating import simulate_float
+from bitspike.sim.floating_record import FloatTrace
 from bitspike.sim.gram import gram_of
 from bitspike.sim.quantise_data import Spikes, by_input
 from bitspike.sim.quantise_scales import alone, choices, other_decays, smaller
@@ -63,6 +64,7 @@ class Search:
         self.notify = notify
         self.tried = 0
         self.grams: dict[str, Reals | None] = {}
+        self.swallowed: dict[str, float] = {}
         neurons = sum(cell.size for cell in plan.cells)
         self.spikes = spikes[: max(1, min(SEARCHED, SEARCH_BYTES // (16 * self.steps * neurons)))]
         signals = by_input(network.inputs, self.spikes)
@@ -76,11 +78,16 @@ class Search:
             trace = record.traces[cell.origin or cell.name]
             neurons_of = cell.neurons if cell.origin else slice(None)
             self.sent[cell.name] = trace.spikes[:, :, neurons_of]
+            if cell.own == "swallow":
+                self.swallowed[cell.name] = _mean_swallowed(network, cell, trace)
             self.membranes[cell.name] = trace.v[:, :, neurons_of]
 
     def run(self) -> dict[str, Choice]:
         """The choice for each cell."""
         ranked = {cell.name: self._rank(cell, number) for number, cell in enumerate(self.plan.cells)}
+        for cell in self.plan.cells:
+            if self.swallowed.get(cell.name, 0.0) > 0 and ranked[cell.name][0].cost[0]:
+                self._take_back(cell, ranked)
         chosen = {name: outcomes[0].choice for name, outcomes in ranked.items()}
         best = self._cost(chosen)
         for cell in self.plan.cells:
@@ -92,6 +99,15 @@ class Search:
                 if cost < best:
                     best, chosen = cost, changed
         return chosen
+
+    def _take_back(self, cell: Cell, ranked: dict[str, list[_Outcome]]) -> None:
+        """Let a cell take back the mean of what it should swallow, where fewer of its spikes differ then."""
+        changed = replace(cell, swallowed=self.swallowed[cell.name])
+        outcomes = self._rank(changed, self.plan.cells.index(cell))
+        if outcomes[0].cost < ranked[cell.name][0].cost:
+            ranked[cell.name] = outcomes
+            cells = tuple(changed if one is cell else one for one in self.plan.cells)
+            self.plan = replace(self.plan, cells=cells)
 
     def rounded(self, cell: Cell, choice: Choice) -> Rounded:
         """A cell in integers, its ranges proved."""
@@ -168,3 +184,12 @@ class Search:
                 error = membranes[cell.name] / (chosen[cell.name].scale << STATE_SHIFT) - self.membranes[cell.name]
                 last += float(np.sqrt(np.mean(error**2)))
         return (last, total)
+
+
+def _mean_swallowed(network: FloatNetwork, cell: Cell, trace: FloatTrace) -> float:
+    """The mean current in the step after a spike, in thresholds of its neuron."""
+    node = next(p for p in network.populations if p.name == cell.origin)
+    scale = (node.gain / (node.threshold - node.reset_value))[cell.neurons]
+    after = trace.spikes[:, :-1, cell.neurons].astype(bool)
+    current = (trace.i[:, 1:, cell.neurons] * scale)[after]
+    return float(current.mean()) if current.size else 0.0

@@ -266,6 +266,29 @@ def test_settings_that_no_chip_has_are_refused(name):
         trace_snntorch(body(lambda m, x, t: m.lif1(m.fc1(x))).__class__(init_hidden=True, **settings), (4, 2, 6))
 
 
+def test_a_normalisation_of_each_step_is_refused():
+    class Timed(Explicit):
+        def __init__(self):
+            super().__init__()
+            self.norm = snn.BatchNormTT1d(12, 4)
+
+        def forward(self, x):
+            mem, recorded = self.lif1.reset_mem(), []
+            for step in range(4):
+                spikes, mem = self.lif1(self.norm[step](self.fc1(x[step])), mem)
+                recorded.append(spikes)
+            return torch.stack(recorded)
+
+    with pytest.raises(UnsupportedError, match=r"step 0 computes norm_0\(fc1\(sample\)\), the last step norm_3"):
+        trace_snntorch(Timed(), (4, 2, 6))
+
+
+def test_maximum_pooling_is_refused_with_what_to_use_instead():
+    model = nn.Sequential(nn.Conv2d(1, 2, 3), nn.MaxPool2d(2), snn.Leaky(beta=0.5, init_hidden=True))
+    with pytest.raises(UnsupportedError, match="max_pool2d, a maximum, is no sum of spikes; expected AvgPool2d"):
+        trace_snntorch(model, (2, 1, 6, 6))
+
+
 def test_other_classes_and_overrides_are_refused():
     class Mine(snn.Leaky):
         def _base_state_function(self, input_):
@@ -274,6 +297,7 @@ def test_other_classes_and_overrides_are_refused():
     for module, line in (
         (snn.Alpha(alpha=0.9, beta=0.5, init_hidden=True), "neurons of class Alpha"),
         (snn.Lapicque(beta=0.5, init_hidden=True), "neurons of class Lapicque"),
+        (snn.LeakyParallel(4, 4), "neurons of class LeakyParallel"),
         (Mine(beta=0.5, init_hidden=True), "has a _base_state_function of its own"),
     ):
         with pytest.raises(UnsupportedError, match=line):

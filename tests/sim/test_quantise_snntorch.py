@@ -10,6 +10,7 @@ from bitspike import from_snntorch, quantise, verify  # noqa: E402
 from bitspike.convert.snntorch_model import trace_snntorch  # noqa: E402
 from bitspike.errors import UnsupportedError  # noqa: E402
 from bitspike.samples import SpikeData  # noqa: E402
+from bitspike.sim import quantise_search  # noqa: E402
 from bitspike.sim.reference import run_reference  # noqa: E402
 
 #: Halves stay whole numbers of 1/64 for so many steps.
@@ -43,3 +44,17 @@ def test_every_engine_runs_what_was_imported():
     result = quantise(network, data)
     assert verify(result.network, data=data, engines=["reference", "onnx"]).passed
     assert result.part("held out").samples == 10
+
+
+def test_the_mean_of_swallowed_inputs_is_taken_back(monkeypatch):
+    model = Explicit("Synaptic", size=16, reset_mechanism="zero", threshold=0.3)
+    traced = trace_snntorch(model, (16, 60, 6))
+    result = quantise(traced.network, traced.inputs)
+    assert all("at most its mean is" in note for note in result.notes)
+    own = {(c.source, c.delay) for c in result.network.connections if c.source == c.target}
+    assert {("lif1", 1), ("lif1", 2)} <= own
+    monkeypatch.setattr(quantise_search, "_mean_swallowed", lambda *_: 0.0)
+    kept = quantise(traced.network, traced.inputs)
+    assert not any(c.source == c.target for c in kept.network.connections)
+    differing = [sum(move.differing for part in one.parts for move in part.spikes) for one in (result, kept)]
+    assert differing[0] < 0.8 * differing[1]

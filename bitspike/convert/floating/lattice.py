@@ -14,7 +14,9 @@ Still in real numbers, and exact but for what :attr:`Lattice.notes` says. Rules:
    ``-(1 - b)`` after one step and ``a (1 - b)`` after two, which takes back what would stay in the current; no reset at
    all is ``b`` and ``-a b``. A late reset to zero that keeps the input is the chip's reset to zero.
 5. Decays are multiples of 1/4096. Neurons of one population whose decays differ are split into groups.
-6. What no rule makes exact is approximated and said in a note, or refused where `strict` is asked for.
+6. An input that is swallowed in the step after a spike cannot be known beforehand; the mean of it can, and is taken
+   back by a connection of each neuron with itself where that leaves fewer spikes that differ.
+7. What no rule makes exact is approximated and said in a note, or refused where `strict` is asked for.
 """
 
 from dataclasses import dataclass, field, replace
@@ -29,7 +31,7 @@ from bitspike.convert.floating.nodes import Delay, FloatInput, Neurons, Reals
 from bitspike.convert.network import DECAY_ONE, Reset
 from bitspike.errors import UnsupportedError
 
-Own = Literal["chip", "late", "none"]
+Own = Literal["chip", "late", "none", "swallow"]
 #: Name of the population that fires in every step.
 CONSTANT = "constant"
 
@@ -59,7 +61,9 @@ class Cell:
         bias: what enters the membrane in every step.
         spiking: False for a read-out by its membrane.
         own: what a connection of each neuron with itself makes of the chip's reset: ``late``, a step after the spike,
-            or ``none``; ``chip`` where there is none. See :func:`closed`.
+            or ``none``; ``chip`` where there is none; ``swallow`` where it may stand for an input that is swallowed.
+            See :func:`closed`.
+        swallowed: of ``swallow``, what is taken back in the step after a spike, in thresholds.
     """
 
     name: str
@@ -75,6 +79,7 @@ class Cell:
     bias: Reals
     spiking: bool = True
     own: Own = "chip"
+    swallowed: float = 0.0
 
     @property
     def size(self) -> int:
@@ -207,7 +212,10 @@ class _Builder:
 
     def _say(self, p: Neurons) -> None:
         if p.reset_swallows:
-            self._nearly(f"{p.name}: the input of the step after a spike is swallowed; here it is kept")
+            self._nearly(
+                f"{p.name}: the input of the step after a spike is swallowed; here at most its mean is (a reset in the "
+                "step of the spike would be exact)"
+            )
         elif p.reset_late and p.reset == "value" and bool(p.reset_value.any()):
             self._nearly(
                 f"{p.name}: its reset to {p.reset_value[0]:g} comes a step late; here in the step of the spike"
@@ -215,7 +223,7 @@ class _Builder:
         if p.residual_held:
             self._nearly(
                 f"{p.name}: a membrane that its reset leaves above the threshold is held back for a step; here it "
-                "spikes again at once"
+                "spikes again at once (a subtraction a step late would be exact)"
             )
         if not p.strict and p.spiking:
             self._nearly(f"{p.name}: neurons spike at their threshold; here only above it")
@@ -270,7 +278,7 @@ def closed(cell: Cell) -> Cell:
     keeps, current = 1 - cell.dv / DECAY_ONE, 1 - cell.du / DECAY_ONE
     if cell.own == "chip":
         return cell
-    weight = keeps if cell.own == "none" else keeps - 1
+    weight = {"none": keeps, "late": keeps - 1, "swallow": -cell.swallowed}[cell.own]
     added = [
         Link(source=cell.name, delay=delay, map=Diagonal(factor=np.full(cell.size, factor)))
         for delay, factor in ((1, weight), (2, -current * weight))
@@ -280,6 +288,8 @@ def closed(cell: Cell) -> Cell:
 
 
 def _own(p: Neurons) -> Own:
+    if p.spiking and p.reset_swallows:
+        return "swallow"
     if not p.spiking or p.reset == "value":
         return "chip"
     if p.reset == "none":
