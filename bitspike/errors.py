@@ -6,11 +6,27 @@ line with exit code 2 (:class:`DivergenceError` with 1: a check ran and failed; 
 
 from collections.abc import Sequence
 
+#: Letters of a message; what a file puts into one can be longer than a screen.
+MAX_LETTERS = 2000
+
 
 class BitspikeError(Exception):
-    """Root of all errors that bitspike raises on purpose."""
+    """Root of all errors that bitspike raises on purpose.
+
+    Its message is one printable line: names and texts in it may come from files that strangers wrote, and a terminal
+    obeys some letters (escapes, reversals of direction) instead of showing them.
+    """
 
     exit_code = 2
+
+    def __str__(self) -> str:
+        return one_line(super().__str__())
+
+
+def one_line(text: str) -> str:
+    """`text` with letters that do not print as escapes, and cut where it is very long."""
+    shown = text if text.isprintable() else "".join(c if c.isprintable() else ascii(c)[1:-1] for c in text)
+    return shown if len(shown) <= MAX_LETTERS else f"{shown[:MAX_LETTERS]}... ({len(shown)} letters)"
 
 
 class UsageError(BitspikeError):

@@ -2,9 +2,10 @@
 
 An HDF5 file can point at other files, at itself, and at far more data than it holds. Here only groups and datasets
 that lie in the file are read, of plain numbers and texts, packed with nothing but deflate, and of no more bytes than
-deflate could have packed into a file of that size.
+a network of such a file could have: deflate packs a megabyte of zeros into a kilobyte, and a file of zeros is none.
 """
 
+import math
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -22,9 +23,11 @@ DAMAGE = (
 MAX_DEPTH = 6
 MAX_ITEMS = 1 << 14
 MAX_TEXTS = 1 << 14
-#: Deflate packs at most 1032 bytes into one; files have some overhead beside that.
-EXPANSION = 1032
-OVERHEAD = 1 << 20
+#: Bytes that all datasets may have: one-bit weights, each written as a real number of 64 bits, are packed to a 60th.
+EXPANSION = 100
+OVERHEAD = 1 << 28
+#: HDF5 makes room for a whole chunk, however little of it a dataset has.
+LARGEST_CHUNK = 1 << 20
 DEFLATE, SHUFFLE = 1, 2
 #: A text of variable length on disk: its length, then where it is (8 bytes of address, 4 of index).
 TEXT_REFERENCE = np.dtype([("length", "<u4"), ("place", "V12")])
@@ -46,8 +49,27 @@ def in_one_line(path: str | os.PathLike[str], kind: str) -> Iterator[None]:
 
 
 @contextmanager
-def datasets(path: Path, max_depth: int = MAX_DEPTH) -> Iterator[dict[str, Any]]:
+def datasets(path: Path, max_depth: int = MAX_DEPTH, *, ours: bool = False) -> Iterator[dict[str, Any]]:
     """Open an HDF5 file and yield its datasets, by path without the leading ``/``; nothing has been loaded yet.
+
+    Unless the file is `ours`, written by this process just now, another process looks at it first
+    (:mod:`bitspike.convert.hdf5_probe`).
+
+    Raises:
+        BitspikeError: where HDF5 breaks down on the file or does not come to an end, and as :func:`walk`.
+        OSError: where HDF5 itself refuses the file.
+    """
+    if not ours:
+        from bitspike.convert.hdf5_probe import PROBE
+
+        PROBE.look(path, max_depth)
+    with walk(path, max_depth) as found:
+        yield found
+
+
+@contextmanager
+def walk(path: Path, max_depth: int = MAX_DEPTH) -> Iterator[dict[str, Any]]:
+    """The datasets, without that look.
 
     Raises:
         BitspikeError: for a link that is not a hard one, a nesting deeper than `max_depth`, more than `MAX_ITEMS`
@@ -121,7 +143,10 @@ def _plain_size(path: str, item: Any) -> int:
         raise BitspikeError(f"{path} is {item.dtype}; expected numbers or text")
     if kind == "O":
         return _text_size(path, item)
-    return int(item.size) * int(item.dtype.itemsize)
+    width = int(item.dtype.itemsize)
+    if item.chunks is not None and math.prod(item.chunks) * width > max(LARGEST_CHUNK, 2 * int(item.size) * width):
+        raise BitspikeError(f"{path} has chunks of {item.chunks} and a shape {item.shape}; expected smaller ones")
+    return int(item.size) * width
 
 
 def _text_size(path: str, item: Any) -> int:

@@ -105,7 +105,7 @@ def write(network: IntegerNetwork, path: str | os.PathLike[str]) -> None:
                 packed = {"compression": "gzip"} if array.ndim > 1 else {}
                 file.create_dataset(name, data=array, **packed)
         with in_one_line(path, "NetX"):
-            if _load(temporary, None).network != network:
+            if _load(temporary, None, ours=True).network != network:
                 raise FileError(path, "does not read back as the network that was written")
 
 
@@ -135,8 +135,8 @@ def import_file(
         return _load(found, steps, input_shape)
 
 
-def _load(path: Path, steps: int | None, input_shape: tuple[int, ...] | None = None) -> Imported:
-    with datasets(path) as entries:
+def _load(path: Path, steps: int | None, input_shape: tuple[int, ...] | None = None, *, ours: bool = False) -> Imported:
+    with datasets(path, ours=ours) as entries:
         found: Arrays = {name: np.asarray(dataset[()]) for name, dataset in entries.items()}
     if not any(name.startswith("layer/") for name in found):
         raise BitspikeError("is not a NetX file (no layer of it has an entry)")

@@ -114,7 +114,7 @@ def write(
     with replacing(path) as temporary:
         nir.write(temporary, graph)
         with in_one_line(path, "NIR"):
-            if _load(temporary) != network:
+            if _load(temporary, ours=True) != network:
                 raise FileError(path, "does not read back as the network that was written")
 
 
@@ -130,10 +130,10 @@ def read(path: str | os.PathLike[str]) -> IntegerNetwork:
         return _load(found)
 
 
-def _load(path: Path) -> IntegerNetwork:
+def _load(path: Path, *, ours: bool = False) -> IntegerNetwork:
     import nir
 
-    with datasets(path) as entries:
+    with datasets(path, ours=ours) as entries:
         if "node/type" not in entries:
             raise BitspikeError("is not a NIR file (it has no /node/type)")
         if "node/metadata/format" not in entries or text_of(entries["node/metadata/format"]) != FORMAT:

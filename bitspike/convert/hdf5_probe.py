@@ -1,0 +1,134 @@
+"""A first look at an HDF5 file in a process of its own.
+
+The HDF5 library can go round in circles, or end the whole process, on a damaged or malicious file: a heap whose objects
+have no size is enough. Nothing within a process can stop that. So a helper process reads a file first, all that our
+readers would read; where it does not come back, or ends, the file is refused, and the helper is started anew.
+
+The helper is started with the first file and kept: a start takes a quarter of a second, a look a few milliseconds.
+"""
+
+import atexit
+import contextlib
+import json
+import os
+import subprocess
+import sys
+import threading
+from pathlib import Path
+
+from bitspike.errors import BitspikeError
+
+#: Seconds for a file, and for each of its bytes; a busy machine needs more than a quiet one.
+SECONDS, SECONDS_PER_BYTE = 10.0, 1e-7
+_SECONDS_TO_START = 60.0
+
+
+class Probe:
+    """The helper process, at most one at a time."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._process: subprocess.Popen[bytes] | None = None
+        self._owner = 0
+
+    def look(self, path: Path, max_depth: int) -> None:
+        """Let the helper read `path`.
+
+        Raises:
+            BitspikeError: where it ends, or takes too long.
+        """
+        limit = SECONDS + SECONDS_PER_BYTE * path.stat().st_size
+        with self._lock:
+            process = self._started()
+            if process is None:
+                return
+            answer = _asked(process, json.dumps([str(path.absolute()), max_depth]), limit)
+            if answer == b"done":
+                return
+            self.stop()
+        if answer is None:
+            raise BitspikeError(f"HDF5 does not come to an end with it within {limit:.0f} s")
+        raise BitspikeError("HDF5 itself breaks down on it")
+
+    def stop(self) -> None:
+        """End the helper where there is one, and this process started it."""
+        process, self._process = self._process, None
+        if process is None or self._owner != os.getpid():
+            return
+        process.kill()
+        process.wait()
+        for pipe in (process.stdin, process.stdout):
+            if pipe is not None:
+                with contextlib.suppress(OSError):
+                    pipe.close()
+
+    def _started(self) -> "subprocess.Popen[bytes] | None":
+        """The helper; None where no process can be started here, and the file is then read without."""
+        if self._process is not None and self._owner == os.getpid() and self._process.poll() is None:
+            return self._process
+        if self._owner == os.getpid():
+            self.stop()
+        environment = {**os.environ, "PYTHONPATH": os.pathsep.join(str(Path(entry).resolve()) for entry in sys.path)}
+        try:
+            process = subprocess.Popen(
+                [sys.executable, "-P", "-m", "bitspike.convert.hdf5_probe"],
+                stdin=subprocess.PIPE,
+                stdout=subprocess.PIPE,
+                stderr=subprocess.DEVNULL,
+                env=environment,
+            )
+        except OSError:
+            return None
+        self._process, self._owner = process, os.getpid()
+        if _asked(process, "", _SECONDS_TO_START) != b"ready":
+            self.stop()
+            return None
+        return process
+
+
+PROBE = Probe()
+atexit.register(PROBE.stop)
+
+
+def _asked(process: "subprocess.Popen[bytes]", question: str, seconds: float) -> bytes | None:
+    """The helper's answer to a line; empty where it has ended, None where it took longer than `seconds`."""
+    late = threading.Event()
+
+    def end() -> None:
+        late.set()
+        process.kill()
+
+    timer = threading.Timer(seconds, end)
+    timer.daemon = True
+    timer.start()
+    try:
+        if process.stdin is None or process.stdout is None:
+            return b""
+        if question:
+            process.stdin.write(question.encode() + b"\n")
+            process.stdin.flush()
+        answer = process.stdout.readline().strip()
+    except OSError:
+        answer = b""
+    finally:
+        timer.cancel()
+    return None if late.is_set() else answer
+
+
+def serve() -> None:
+    """Read files by the lines of standard input, and say ``done`` after each, whatever is in it."""
+    from bitspike.convert.hdf5_file import DAMAGE, walk
+
+    answers = os.fdopen(os.dup(sys.stdout.fileno()), "wb", buffering=0)
+    answers.write(b"ready\n")
+    for line in sys.stdin:
+        path, max_depth = json.loads(line)
+        # What is wrong with a file is told by the reader, which sees the same.
+        with contextlib.suppress(BitspikeError, MemoryError, *DAMAGE), walk(Path(path), max_depth) as entries:
+            for dataset in entries.values():
+                dataset[()]
+        answers.write(b"done\n")
+
+
+if __name__ == "__main__":
+    serve()
