@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from bitspike.convert.connection_json import arrays_of_connection, connection_from, describe_connection
-from bitspike.convert.json_values import Arrays, expect_keys, items, shape_of, take_array, typed
+from bitspike.convert.json_values import Arrays, expect_keys, items, parse_json, shape_of, take_array, typed
 from bitspike.convert.network import Input, IntegerNetwork, Population, Readout
 from bitspike.convert.rules import check
 from bitspike.errors import BitspikeError
@@ -74,7 +74,7 @@ def network_from(text: str, arrays: Arrays) -> IntegerNetwork:
         BitspikeError: naming the first key, entry or rule that does not fit.
     """
     try:
-        description = json.loads(text)
+        description = parse_json(text)
     except (ValueError, RecursionError):
         raise BitspikeError("the network's description is not JSON") from None
     several = [keys[isinstance(description, dict) and keys[1] in description] for keys in (_INPUT_KEYS, _READOUT_KEYS)]

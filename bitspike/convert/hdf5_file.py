@@ -23,7 +23,9 @@ DAMAGE = (
 MAX_DEPTH = 6
 MAX_ITEMS = 1 << 14
 MAX_TEXTS = 1 << 14
-#: Bytes that all datasets may have: one-bit weights, each written as a real number of 64 bits, are packed to a 60th.
+#: Bytes of a number once it has been read: numbers become 64-bit ones.
+IN_MEMORY = 8
+#: Bytes that all numbers of a file may take: one-bit weights, each as one of 64 bits, are packed to a 60th.
 EXPANSION = 100
 OVERHEAD = 1 << 28
 #: HDF5 makes room for a whole chunk, however little of it a dataset has.
@@ -146,7 +148,7 @@ def _plain_size(path: str, item: Any) -> int:
     width = int(item.dtype.itemsize)
     if item.chunks is not None and math.prod(item.chunks) * width > max(LARGEST_CHUNK, 2 * int(item.size) * width):
         raise BitspikeError(f"{path} has chunks of {item.chunks} and a shape {item.shape}; expected smaller ones")
-    return int(item.size) * width
+    return int(item.size) * max(width, IN_MEMORY)
 
 
 def _text_size(path: str, item: Any) -> int:

@@ -1,5 +1,6 @@
 """JSON and arrays that strangers wrote: each value is checked before it is used, and named where it is wrong."""
 
+import json
 from typing import Any
 
 import numpy as np
@@ -8,6 +9,18 @@ import numpy.typing as npt
 from bitspike.errors import BitspikeError
 
 Arrays = dict[str, npt.NDArray[Any]]
+
+
+def parse_json(text: str | bytes) -> Any:
+    """The value of a text; ValueError where it is no JSON, or an object has a key twice, and readers choose one."""
+    return json.loads(text, object_pairs_hook=_unique)
+
+
+def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    found = dict(pairs)
+    if len(found) != len(pairs):
+        raise ValueError("an object has a key twice")
+    return found
 
 
 def expect_keys(where: str, item: object, expected: set[str]) -> None:

@@ -13,8 +13,8 @@ if TYPE_CHECKING:
 
 #: Twice the synapses of a Loihi 2 chip (120 million), a byte each. Larger files are neither written nor read.
 MAX_BYTES = 1 << 28
-#: A population and its connections take about 300 fields.
-MAX_FIELDS = 1 << 20
+#: A population and its connections take about 300 fields. Walking over so many takes a part of a second.
+MAX_FIELDS = 1 << 18
 _VARINT, _FIXED64, _LENGTH, _FIXED32 = 0, 1, 2, 5
 _WIDTHS = {_FIXED64: 8, _FIXED32: 4}
 
@@ -23,7 +23,7 @@ def parse(data: bytes) -> "ModelProto":
     """The message in `data`; nothing outside `data` is read, external tensors stay where they are.
 
     Raises:
-        BitspikeError: where `data` is no ONNX model, is cut short, or holds more than 2^20 fields.
+        BitspikeError: where `data` is no ONNX model, is cut short, or holds more than 2^18 fields.
     """
     from google.protobuf.message import DecodeError
     from onnx import ModelProto

@@ -369,7 +369,7 @@ def test_a_file_of_very_many_fields_is_refused_before_it_is_parsed(tmp_path, mon
     monkeypatch.setattr(onnx.ModelProto, "FromString", None)
     packed = b"\x3a" + size(b"\x2a" + size(b"\x3a" + size(bytes(1 << 21))))  # graph.initializer.int64_data
     (tmp_path / "net.onnx").write_bytes(packed)
-    assert refused(tmp_path / "net.onnx") == "holds more than 1048576 fields; no network has so many"
+    assert refused(tmp_path / "net.onnx") == "holds more than 262144 fields; no network has so many"
     monkeypatch.setattr(onnx_bytes, "MAX_FIELDS", 1000)
     (tmp_path / "net.onnx").write_bytes(b"\x3a" + size(b"\x0a\x00" * 2000))  # graph.node
     assert refused(tmp_path / "net.onnx") == "holds more than 1000 fields; no network has so many"

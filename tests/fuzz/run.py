@@ -53,13 +53,13 @@ def main(arguments: list[str] | None = None) -> int:
 def _supervise(options: argparse.Namespace) -> int:
     """Start workers, one after the other where one ends early, and count what they say."""
     outcomes: Counter[str] = Counter()
-    slowest, begun = 0.0, time.monotonic()
+    slowest, begun = (0.0, 0), time.monotonic()
     number, end = options.first, options.first + options.count
     while number < end:
         for message in _messages(options, number, end):
             number = message["number"]
             outcomes[message["outcome"]] += 1
-            slowest = max(slowest, message["seconds"])
+            slowest = max(slowest, (message["seconds"], number))
             if message["outcome"] not in FINE:
                 sys.stdout.write(f"{options.reader} file {number}: {message['outcome']}: {message['said']}\n")
                 sys.stdout.flush()
@@ -68,7 +68,7 @@ def _supervise(options: argparse.Namespace) -> int:
     counts = ", ".join(f"{count} {outcome}" for outcome, count in sorted(outcomes.items()))
     sys.stdout.write(
         f"{options.reader}, seed {options.seed}, files {options.first} to {end - 1}: {counts}; "
-        f"slowest {slowest:.2f} s, {time.monotonic() - begun:.0f} s in all\n"
+        f"slowest {slowest[0]:.2f} s (file {slowest[1]}), {time.monotonic() - begun:.0f} s in all\n"
     )
     return 1 if set(outcomes) - FINE else 0
 
@@ -80,7 +80,8 @@ def _messages(options: argparse.Namespace, number: int, end: int) -> Iterator[di
         "--first", str(number), "--count", str(end - number), "--memory-mb", str(options.memory_mb),
         "--seconds", str(options.seconds),
     ]  # fmt: skip
-    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE) as process:
+    # Without a buffer: what it holds, select does not see.
+    with subprocess.Popen(command, bufsize=0, stdout=subprocess.PIPE, stderr=subprocess.PIPE) as process:
         assert process.stdout is not None
         current, started = number, False
         while number <= end:

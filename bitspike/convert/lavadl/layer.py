@@ -12,6 +12,7 @@ from bitspike.errors import BitspikeError
 
 Integers = npt.NDArray[np.int64]
 MAX_LAYERS = 4096
+MAX_EXTENTS = 8
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,20 +77,27 @@ class Layer:
 
     def pair(self, key: str, default: int) -> tuple[int, int]:
         """(vertical, horizontal), of one number or of two."""
-        values = self.integers(key).reshape(-1).tolist() if key in self else [default]
+        values = self._few(key) if key in self else [default]
         if len(values) not in (1, 2):
             raise BitspikeError(f"{self.where}: {key} of {len(values)} numbers; expected 1 or 2")
         return values[0], values[-1]
 
     def shape(self) -> tuple[int, ...]:
         """Neurons, as (N,) or (channels, height, width)."""
-        extents = tuple(self.integers("shape").reshape(-1).tolist())
+        extents = tuple(self._few("shape"))
         size = 1
         for extent in extents:
             size *= extent if 0 < extent <= MAX_NEURONS else MAX_NEURONS + 1
         if not extents or size > MAX_NEURONS:
-            raise BitspikeError(f"{self.where}: shape {extents[:8]}; expected 1 to {MAX_NEURONS} neurons")
+            raise BitspikeError(f"{self.where}: shape {extents}; expected 1 to {MAX_NEURONS} neurons")
         return extents
+
+    def _few(self, key: str) -> list[int]:
+        """At most `MAX_EXTENTS` integers: a file can have a million where a shape is expected."""
+        size = self._entry(key).size
+        if size > MAX_EXTENTS:
+            raise BitspikeError(f"{self.where}: {key} of {size} numbers; expected at most {MAX_EXTENTS}")
+        return [int(value) for value in self.integers(key).reshape(-1)]
 
     def _entry(self, key: str) -> npt.NDArray[np.generic]:
         if key not in self.entries:

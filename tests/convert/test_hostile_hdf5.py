@@ -1,0 +1,116 @@
+"""Malicious and broken HDF5 files, for each reader that opens such files: one line, soon, with bounded memory."""
+
+import sys
+from pathlib import Path
+
+import h5py
+import numpy as np
+import pytest
+from hostile_files import assert_refused, hdf5_variants, outcomes
+
+from bitspike.convert import hdf5_probe, netx_file
+from bitspike.errors import BitspikeError, FileError
+
+sys.path.append(str(Path(__file__).parents[1] / "fuzz"))
+import seeds
+
+#: By reader: which of its valid files, a dataset in it, and a group.
+BASES = {
+    "nir": (0, "node/nodes/output/v_threshold", "node/nodes"),
+    "nir-foreign": (0, "node/nodes/fc/weight", "node/nodes"),
+    "netx": (0, "layer/1/weight", "layer/1"),
+    "lavadl": (0, "layer/1/weight", "layer/1"),
+}
+
+
+def base(reader):
+    number, dataset, group = BASES[reader]
+    data = seeds.reader(reader).files()[number]
+    with h5py.File.in_memory(data) as file:
+        if dataset not in file:
+            dataset = next(name for name in _names(file) if name.endswith("/weight"))
+    return data, dataset, group
+
+
+def _names(file):
+    found = []
+    file.visititems(lambda name, item: found.append(name) if isinstance(item, h5py.Dataset) else None)
+    return found
+
+
+@pytest.mark.parametrize("reader", BASES)
+def test_each_file_is_refused_in_one_line(reader, tmp_path):
+    data, dataset, group = base(reader)
+    variants = hdf5_variants(data, dataset, group, tmp_path / reader, ".h5")
+    found = outcomes([(reader, path) for path in variants.values()], tmp_path, seconds=200)
+    assert len(found) == len(variants) + 1 > 35
+    assert_refused(found, megabytes=600)
+    said = {name.removesuffix(".h5"): outcome.get("said", "") for name, outcome in found.items()}
+    assert "virtual, external or packed with an unknown filter" in said["external_storage"]
+    assert "is an external link" in said["external_link"]
+    for bomb in ("huge", "huge_contiguous", "bomb"):
+        assert "claims more data than a file of this size can hold" in said[bomb]
+    assert "has chunks of (268435456,)" in said["chunk_larger_than_all"]
+
+
+def test_a_library_that_hangs_or_falls_over_is_contained(tmp_path, monkeypatch):
+    """The helper is ended, the file refused, and the next file read by a new helper."""
+    monkeypatch.setattr(hdf5_probe, "SECONDS", 1.0)
+    good = seeds.reader("nir-foreign").files()[0]
+    place = good.find(b"GCOL")
+    assert place > 0
+    path = tmp_path / "a.nir"
+    path.write_bytes(good[: place + 16] + bytes(16) + good[place + 32 :])
+    probe = hdf5_probe.Probe()
+    try:
+        with pytest.raises(BitspikeError, match=r"^HDF5 does not come to an end with it within 1 s$"):
+            probe.look(path, 9)
+        path.write_bytes(good)
+        probe.look(path, 9)
+        probe._process.kill()
+        probe.look(path, 9)
+    finally:
+        probe.stop()
+
+
+def test_a_helper_that_ends_is_told(tmp_path, monkeypatch):
+    path = tmp_path / "a.nir"
+    path.write_bytes(b"x")
+    probe = hdf5_probe.Probe()
+    monkeypatch.setattr(hdf5_probe, "_asked", lambda process, question, seconds: b"" if question else b"ready")
+    try:
+        with pytest.raises(BitspikeError, match=r"^HDF5 itself breaks down on it$"):
+            probe.look(path, 9)
+        assert probe._process is None
+    finally:
+        probe.stop()
+
+
+def test_where_no_process_can_be_started_files_are_read_without(tmp_path, monkeypatch):
+    def refuse(*arguments, **options):
+        raise OSError("no")
+
+    probe = hdf5_probe.Probe()
+    monkeypatch.setattr(hdf5_probe.subprocess, "Popen", refuse)
+    path = tmp_path / "a.nir"
+    path.write_bytes(b"x")
+    probe.look(path, 9)
+
+
+def test_control_characters_never_reach_the_terminal(tmp_path, capfd):
+    from bitspike.cli import main
+
+    path = tmp_path / "a.net"
+    with h5py.File(path, "w") as file:
+        file["layer/0/\x1b[2J\u202e\x07"] = np.zeros(2)
+        file["layer/0/type"] = b"dense"
+        file["layer/0/shape"] = np.array([2])
+        file["layer/0/weight"] = np.ones((2, 2))
+    with pytest.raises(FileError) as caught:
+        netx_file.read(path, steps=2)
+    assert str(caught.value).isprintable()
+    assert main(["import", str(path), "--steps", "2", "--out", str(tmp_path / "b.safetensors")]) == 2
+    shown = capfd.readouterr().err
+    assert shown.endswith("\n")
+    assert shown[:-1].isprintable()
+    assert "\\x1b[2J\\u202e\\x07" in shown
