@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from bitspike.convert.floating.lattice import Cell, Link
+from bitspike.convert.floating.cells import Cell, Link
 from bitspike.convert.floating.maps import Window
 from bitspike.convert.floating.nodes import Reals
 from bitspike.convert.floating.rounding import joined

@@ -13,7 +13,8 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from bitspike.convert.floating.lattice import Cell, Lattice, lattice
+from bitspike.convert.floating.cells import Cell, Lattice
+from bitspike.convert.floating.lattice import lattice
 from bitspike.convert.floating.names import named
 from bitspike.convert.floating.network import FloatNetwork
 from bitspike.convert.floating.rounding import Rounded, fitted

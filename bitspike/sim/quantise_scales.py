@@ -5,7 +5,7 @@ from dataclasses import replace
 
 import numpy as np
 
-from bitspike.convert.floating.lattice import Cell, closed
+from bitspike.convert.floating.cells import Cell, closed
 from bitspike.convert.floating.rounding import Choice, Rounded, largest_weight, round_cell, whole_scales
 from bitspike.convert.network import DECAY_ONE, IntegerNetwork, Readout
 from bitspike.convert.ranges import check_range

@@ -14,7 +14,7 @@ from typing import Literal
 import numpy as np
 import numpy.typing as npt
 
-from bitspike.convert.floating.lattice import CONSTANT, Cell, Lattice, closed
+from bitspike.convert.floating.cells import CONSTANT, Cell, Lattice, closed
 from bitspike.convert.floating.network import FloatNetwork
 from bitspike.convert.floating.nodes import Reals
 from bitspike.convert.floating.rounding import Choice, Rounded, round_cell

@@ -5,8 +5,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from bitspike.convert.floating.cells import closed
 from bitspike.convert.floating.compensate import compensated
-from bitspike.convert.floating.lattice import closed, lattice
+from bitspike.convert.floating.lattice import lattice
 from bitspike.convert.floating.network import Edge, FloatNetwork
 from bitspike.convert.floating.nodes import Affine, Convolution, FloatInput, Neurons
 from bitspike.sim.floating import simulate_float

@@ -6,7 +6,8 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from bitspike.convert.floating.lattice import CONSTANT, closed, lattice
+from bitspike.convert.floating.cells import CONSTANT, closed
+from bitspike.convert.floating.lattice import lattice
 from bitspike.convert.floating.maps import Diagonal, Window
 from bitspike.convert.floating.names import named
 from bitspike.convert.floating.network import Edge, FloatNetwork

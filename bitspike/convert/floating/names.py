@@ -2,7 +2,7 @@
 
 from dataclasses import replace
 
-from bitspike.convert.floating.lattice import Lattice
+from bitspike.convert.floating.cells import Lattice
 from bitspike.convert.rules import NAME
 from bitspike.errors import UnsupportedError
 

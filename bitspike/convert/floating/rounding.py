@@ -17,8 +17,8 @@ import numpy as np
 import numpy.typing as npt
 
 from bitspike.convert.connections import Connection, Conv2d, Dense, Identity
+from bitspike.convert.floating.cells import Cell, Lattice, Link, closed
 from bitspike.convert.floating.compensate import compensated
-from bitspike.convert.floating.lattice import Cell, Lattice, Link, closed
 from bitspike.convert.floating.maps import Diagonal, Map, Matrix, Window, matrix_of
 from bitspike.convert.floating.nodes import Reals
 from bitspike.convert.network import DECAY_ONE, STATE_SHIFT, VTH_MAX, Population
@@ -85,7 +85,7 @@ def round_cell(cell: Cell, choice: Choice, *, bits: int = 8, gram: Reals | None 
     """The population of a cell and the connections that enter it.
 
     Args:
-        cell: with one pair of decays, and not yet :func:`~bitspike.convert.floating.lattice.closed`.
+        cell: with one pair of decays, and not yet :func:`~bitspike.convert.floating.cells.closed`.
         choice: its scale.
         bits: of a weight's magnitude.
         gram: of the columns of :func:`joined`, for rounding in which errors make up for each other; without it every

@@ -16,7 +16,7 @@ from dataclasses import replace
 import numpy as np
 import numpy.typing as npt
 
-from bitspike.convert.floating.lattice import Cell, Lattice, Link, decay_of, decays
+from bitspike.convert.floating.cells import Cell, Lattice, Link, decay_of, decays
 from bitspike.convert.floating.maps import Diagonal, Map, Matrix, columns_of, rows_of
 from bitspike.convert.network import DECAY_ONE
 from bitspike.errors import UnsupportedError
