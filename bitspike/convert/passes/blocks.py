@@ -9,6 +9,7 @@ from bitspike.convert.connection import Connection
 from bitspike.convert.connections import Conv2d, Dense, Identity, SumPool2d, Windowed
 from bitspike.convert.network import IntegerNetwork
 from bitspike.convert.weights import BinaryWeights, IntegerWeights, Weights
+from bitspike.errors import UnsupportedError
 
 Mask = npt.NDArray[np.bool_]
 
@@ -44,7 +45,7 @@ def cut(c: Connection, rows: Mask, columns: Mask) -> Connection:
     if isinstance(c, Identity):
         return replace(c, size=int(rows.sum()))
     if not isinstance(c, Conv2d | SumPool2d):
-        raise TypeError(f"connection {c.name}: of kind {c.kind}, which has no parts")
+        raise UnsupportedError(f"connection {c.name}: of kind {c.kind}, which has no parts")
     outer, inner = channel_mask(rows, c.target_channels), channel_mask(columns, c.source_shape[0])
     source_shape = (int(inner.sum()), *c.source_shape[1:])
     if isinstance(c, SumPool2d):

@@ -25,6 +25,7 @@ from bitspike.convert.network import IntegerNetwork, Population
 from bitspike.convert.passes.blocks import spatial
 from bitspike.convert.passes.keep import keep
 from bitspike.convert.weights import weights_of
+from bitspike.errors import UnsupportedError
 
 Integers = npt.NDArray[np.int64]
 #: For each input and population the set that each of its units (neurons, or channels) is in; sets are numbered in the
@@ -88,7 +89,7 @@ def _sums(c: Connection, sets: Sets, target: Population) -> Integers:
     if isinstance(c, Dense):
         matrix = c.effective()
         return _added(matrix.reshape(target.size, len(sets[c.source]), -1), sets[c.source])
-    raise TypeError(f"connection {c.name}: of kind {c.kind}, whose targets are not merged")
+    raise UnsupportedError(f"connection {c.name}: of kind {c.kind}, whose targets are not merged")
 
 
 def _added(weights: Integers, members: Integers) -> Integers:

@@ -147,7 +147,7 @@ def _matrix(c: Connection) -> npt.NDArray[np.int64]:
     if isinstance(c, Identity):
         return np.eye(c.size, dtype=np.int64) * c.weight
     if not isinstance(c, Windowed):
-        raise TypeError(f"connection {c.name}: of kind {c.kind}, which has no parts")
+        raise UnsupportedError(f"connection {c.name}: of kind {c.kind}, which has no parts")
     taps = np.stack([c.tap(y, x) for y, x in np.ndindex(*c.window)], axis=-1) >> c.exponent
     return taps.reshape(*taps.shape[:2], *c.window)
 
