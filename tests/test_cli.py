@@ -97,10 +97,12 @@ def test_files_that_are_not_what_they_should_be(capsys, tmp_path, net):
     assert "--data: what --check feeds" in refused(
         capsys, "export", net, "--out", tmp_path / "a.nir", "--data", "digits"
     )
-    for option in ("--portable", "--encode-soft-reset", "--check"):
-        assert f"{option}: only format nir has it; --out is onnx" in refused(
-            capsys, "export", net, "--out", tmp_path / "a.onnx", option
-        )
+    for option in (["--portable"], ["--encode-soft-reset"], ["--check"], ["--dt", "0.001"]):
+        told = refused(capsys, "export", net, "--out", tmp_path / "a.onnx", *option)
+        assert f"{option[0]}: only format nir has it; --out is onnx" in told
+    assert "dt -1.0; expected 1e-09..1000.0 seconds" in refused(
+        capsys, "export", net, "--out", tmp_path / "a.nir", "--dt", "-1"
+    )
     assert run(capsys, "export", net, "--out", damaged)[0] == 0
     with h5py.File(damaged, "r+") as file:
         del file["layer/1/weight"]

@@ -74,6 +74,9 @@ def export(
         bool,
         typer.Option("--encode-soft-reset", help="NIR only: a reset by subtraction as a threshold with a feedback."),
     ] = False,
+    dt: Annotated[
+        float | None, typer.Option("--dt", metavar="SECONDS", help="NIR only: of a step; default 1e-4.")
+    ] = None,
     check: Annotated[
         bool, typer.Option("--check", help="NIR only: run the file in each framework that is installed, and compare.")
     ] = False,
@@ -98,17 +101,7 @@ def export(
     if data is not None and not check:
         raise UsageError("--data: what --check feeds; expected --check beside it")
     chosen = emitter_of(out, format_) or format_of(out, format_)
-    for label, given, wanted in (
-        ("--step", step, "onnx"),
-        ("--portable", portable, "nir"),
-        ("--encode-soft-reset", soft_reset, "nir"),
-        ("--check", check, "nir"),
-    ):
-        if given and chosen.name != wanted:
-            raise UsageError(f"{label}: only format {wanted} has it; --out is {chosen.name}")
-    options: dict[str, Any] = {"form": "step"} if step else {}
-    options |= {"portable": True} if portable else {}
-    options |= {"encode_soft_reset": True} if soft_reset else {}
+    options = _writer_options(chosen.name, step=step, portable=portable, soft_reset=soft_reset, dt=dt, check=check)
     if committee:
         _export_members(net, out, chosen.name, chosen.endings[0], options, as_json)
         return
@@ -124,6 +117,26 @@ def export(
     show(said, row, as_json)
     if not passed:
         raise typer.Exit(1)
+
+
+def _writer_options(
+    name: str, *, step: bool, portable: bool, soft_reset: bool, dt: float | None, check: bool
+) -> dict[str, Any]:
+    """What the writer of format `name` is given; UsageError for an option that it does not have."""
+    for label, given, wanted in (
+        ("--step", step, "onnx"),
+        ("--portable", portable, "nir"),
+        ("--encode-soft-reset", soft_reset, "nir"),
+        ("--dt", dt is not None, "nir"),
+        ("--check", check, "nir"),
+    ):
+        if given and name != wanted:
+            raise UsageError(f"{label}: only format {wanted} has it; --out is {name}")
+    options: dict[str, Any] = {"form": "step"} if step else {}
+    options |= {"portable": True} if portable else {}
+    options |= {"encode_soft_reset": True} if soft_reset else {}
+    options |= {"dt": dt} if dt is not None else {}
+    return options
 
 
 def _export_members(folder: str, out: Path, name: str, ending: str, options: dict[str, Any], as_json: bool) -> None:

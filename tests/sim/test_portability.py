@@ -101,8 +101,13 @@ NETWORKS = {"dense": dense, "convolutional": convolutional, "recurrent": recurre
 @pytest.mark.parametrize(
     ("kind", "name"),
     [
-        *((kind, name) for kind in NETWORKS for name in ("norse", "spikingjelly")),
+        ("recurrent", "norse"),
+        ("convolutional", "spikingjelly"),
         ("dense", "snntorch"),
+        pytest.param("dense", "norse", marks=pytest.mark.slow),
+        pytest.param("convolutional", "norse", marks=pytest.mark.slow),
+        pytest.param("dense", "spikingjelly", marks=pytest.mark.slow),
+        pytest.param("recurrent", "spikingjelly", marks=pytest.mark.slow),
         pytest.param("convolutional", "snntorch", marks=pytest.mark.slow),
         pytest.param("recurrent", "snntorch", marks=pytest.mark.slow),
     ],
