@@ -12,7 +12,7 @@ from builders import chain, change_population
 import bitspike
 from bitspike.cli import main
 from bitspike.convert import nir_file
-from bitspike.convert.connections import Conv2d, Dense, SumPool2d
+from bitspike.convert.connections import Conv2d, Dense, Identity, SumPool2d
 from bitspike.convert.network import Input, IntegerNetwork, Population, Readout
 from bitspike.convert.rules import check
 from bitspike.convert.store import save
@@ -276,6 +276,28 @@ def test_installing(monkeypatch):
         list(install_framework("brian9", run))
     monkeypatch.setitem(FRAMEWORKS, "brian9", replace(NOTHING, imports=("json",)))
     assert list(install_framework("brian9", run)) == ["brian9 is installed already."]
+
+
+def test_a_join_that_norse_computes_too_early(tmp_path):
+    """Its executor walks depth first; a shortcut that is an edge alone is on the way, one with weights is not."""
+    shapes = {"weights": bits(3, 10, 10)}
+    skip = network_of(
+        (10,),
+        (neurons("a", 10, dv=0), neurons("b", 10, dv=0), neurons("c", 10, dv=0, vth=3)),
+        (
+            Dense(source="input", target="a", **shapes),
+            Dense(source="a", target="b", **shapes),
+            Dense(source="b", target="c", **shapes),
+            Dense(source="a", target="c", weights=bits(4, 10, 10)),
+        ),
+    )
+    plain = replace(skip, connections=(*skip.connections[:3], Identity(source="a", target="c", size=10)))
+    loop = replace(plain, connections=(*plain.connections, Dense(source="c", target="c", delay=1, **shapes)))
+    found = []
+    for network in (skip, plain, loop):
+        nir_file.write(network, tmp_path / "a.nir", portable=True)
+        found.append(worker._early(nir.read(tmp_path / "a.nir")))
+    assert found == [("c", "Norse computes it before its input a_to_c, which so arrives a step late"), None, None]
 
 
 def test_two_outputs_are_refused_before_nirtorch_loops_for_ever(tmp_path):

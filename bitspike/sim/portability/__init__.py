@@ -142,10 +142,12 @@ class _Run:
                 return replace(blank, outcome="failed", reason=said[-1][:300])
             with np.load(folder / "out.npz", allow_pickle=False) as archive:
                 outputs = {key: archive[key] for key in archive.files}
-        warning = ""
+            note, node, warning = folder / "note.json", "", ""
+            if note.exists():
+                node, warning = json.loads(note.read_text(encoding="utf-8"))
         if framework.fixed_dt and not math.isclose(framework.fixed_dt, self.dt):
             warning = f"takes every file for a step of {framework.fixed_dt:g} s; this one has {self.dt:g} s"
-        ran = replace(blank, outcome="ran", reason=warning)
+        ran = replace(blank, outcome="ran", node=node, reason=warning)
         return self._compared(ran, outputs, time.perf_counter() - begun)
 
     def _shape(self) -> tuple[int, ...]:

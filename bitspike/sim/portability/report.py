@@ -40,7 +40,7 @@ class Reading:
         version: that is installed; None where none is.
         outcome: ``ran``; ``refused``: it cannot read the file; ``failed``: it crashed or ran out of time; ``missing``:
             it is not installed.
-        node: the node that it refuses; empty where no single node is to blame.
+        node: the node that it refuses, or is known to compute otherwise; empty where no single node is to blame.
         reason: its exception in one line, what went wrong, or the command that installs it; a warning where it ran.
         compared: spikes of every population, neuron, step and sample.
         differing: by population, how many of them differ from the integer network's.

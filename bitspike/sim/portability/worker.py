@@ -2,9 +2,10 @@
 
 It runs in a process of its own, for the frameworks print, log, warn and change what is global. In FOLDER it finds
 ``spikes.npy``, uint8 (samples, steps, *shape of the input), and ``names.json``, the nodes whose output is wanted. It
-leaves there ``out.npz``, float32 (samples, steps, neurons) by node; or ``refused.json``, (node, reason), where the
-framework cannot read the file: the first node that it refuses when it stands alone, or no node where all are read alone
-and the graph is not.
+leaves there ``out.npz``, float32 (samples, steps, neurons) by node, and ``note.json``, (node, reason), where it is
+known beforehand that a node will be computed otherwise; or ``refused.json``, (node, reason), where the framework cannot
+read the file: the first node that it refuses when it stands alone, or no node where all are read alone and the graph is
+not.
 """
 
 import json
@@ -46,6 +47,9 @@ def _run(framework: str, file: str, folder: Path) -> dict[str, Any]:
 
     torch.set_num_threads(max(1, int(os.environ.get("OMP_NUM_THREADS", "0")) or torch.get_num_threads()))
     graph = nir.read(file)
+    note = _early(graph) if framework == "norse" else None
+    if note is not None:
+        (folder / "note.json").write_text(json.dumps(note), encoding="utf-8")
     importer = _importer(framework, float(graph.metadata["dt"]))
     model = _imported(importer, graph)
     spikes = np.load(folder / "spikes.npy", allow_pickle=False)
@@ -112,6 +116,28 @@ def _imported(importer: Importer, graph: Any) -> Any:
         return importer(graph)
     except Exception as error:
         raise _RefusedError("", _line(error)) from error
+
+
+def _early(graph: Any) -> tuple[str, str] | None:
+    """The first node that Norse computes before one of its inputs, and what follows; None where there is none.
+
+    nirtorch's older executor, which Norse uses, computes nodes in the order of a depth-first walk from the input.
+    """
+    import networkx as nx
+
+    joined = nx.DiGraph(graph.edges)
+    order: dict[str, int] = {}
+    waiting = list(graph.inputs)[:1]
+    while waiting:
+        name = waiting.pop()
+        if name not in order:
+            order[name] = len(order)
+            waiting += reversed(list(joined.successors(name)))
+    for name, place in order.items():
+        for source in joined.predecessors(name):
+            if order.get(source, 0) > place and not nx.has_path(joined, name, source):
+                return name, f"Norse computes it before its input {source}, which so arrives a step late"
+    return None
 
 
 def _alone(node: Any) -> Any:
