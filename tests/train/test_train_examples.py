@@ -9,7 +9,7 @@ from bitspike.train.recipe import load_recipe, parse_recipe
 EXAMPLES = sorted((Path(__file__).parents[2] / "examples").glob("*.toml"))
 SHAPES = {
     "braille": (12,),
-    "gestures": (8, 16, 16),
+    "gestures": (10, 16, 16),
     "mnist_conv": (28, 28),
     "nmnist": (2, 17, 17),
     "spoken_digits": (4, 2, 32),
