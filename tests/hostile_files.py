@@ -91,6 +91,12 @@ def _huge(file, dataset, group):
     file.create_dataset(dataset, (10**12,), "f4", chunks=(1 << 16,), compression="gzip")
 
 
+def _zeros_of_almost_nothing(file, dataset, group):
+    """As many as are let in: never written, so that HDF5 fills them in."""
+    del file[dataset]
+    file.create_dataset(dataset, (4000, 4000), "f4", chunks=(100, 4000), compression="gzip")
+
+
 def _huge_contiguous(file, dataset, group):
     del file[dataset]
     file.create_dataset(dataset, (10**6, 10**6), "f8")
@@ -147,8 +153,9 @@ def _deep(file, dataset, group):
 
 
 def _many(file, dataset, group):
+    item, into = file[dataset], file[group]
     for index in range((1 << 14) + 1):
-        file[f"{group}/{index}"] = file[dataset]
+        into[str(index)] = item
 
 
 def _escapes_in_a_name(file, dataset, group):
@@ -230,8 +237,8 @@ def _nothing(file, dataset, group):
 
 
 _CHANGES = (
-    _huge, _huge_contiguous, _bomb, _chunk_larger_than_all, _external_storage, _virtual, _external_link, _soft_link,
-    _soft_link_circle, _hard_link_circle, _deep, _many, _escapes_in_a_name, _long_name, _compound, _references, _vlen,
-    _opaque, _complex, _named_type, _no_value, _a_million_extents, _zero_sized, _many_dimensions, _lzf,
-    _group_for_a_dataset, _nothing,
+    _huge, _zeros_of_almost_nothing, _huge_contiguous, _bomb, _chunk_larger_than_all, _external_storage, _virtual,
+    _external_link, _soft_link, _soft_link_circle, _hard_link_circle, _deep, _many, _escapes_in_a_name, _long_name,
+    _compound, _references, _vlen, _opaque, _complex, _named_type, _no_value, _a_million_extents, _zero_sized,
+    _many_dimensions, _lzf, _group_for_a_dataset, _nothing,
 )  # fmt: skip

@@ -27,7 +27,7 @@ MAX_TEXTS = 1 << 14
 IN_MEMORY = 8
 #: Bytes that all numbers of a file may take: one-bit weights, each as one of 64 bits, are packed to a 60th.
 EXPANSION = 100
-OVERHEAD = 1 << 28
+OVERHEAD = 1 << 27
 #: HDF5 makes room for a whole chunk, however little of it a dataset has.
 LARGEST_CHUNK = 1 << 20
 DEFLATE, SHUFFLE = 1, 2
