@@ -27,6 +27,7 @@ graph again and refuses any difference, by the name of the node.
 
 import os
 from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -112,10 +113,28 @@ def write(
 
     graph = build(network, NirForm(dt=dt, portable=portable, soft_reset=encode_soft_reset))
     with replacing(path) as temporary:
-        nir.write(temporary, graph)
+        with _in_order():
+            nir.write(temporary, graph)
         with in_one_line(path, "NIR"):
             if _load(temporary, ours=True) != network:
                 raise FileError(path, "does not read back as the network that was written")
+
+
+@contextmanager
+def _in_order() -> Iterator[None]:
+    """Have HDF5 keep the nodes in the order in which a step computes them, not in that of their names.
+
+    nirtorch takes nodes as they come: in another order it closes a loop over several populations in another place.
+    """
+    import h5py
+
+    settings = h5py.get_config()
+    before = settings.track_order
+    settings.track_order = True
+    try:
+        yield
+    finally:
+        settings.track_order = before
 
 
 def read(path: str | os.PathLike[str]) -> IntegerNetwork:

@@ -86,6 +86,21 @@ def recurrent():
     )
 
 
+def loops():
+    """A loop over three populations and one over one, under names whose order is not that of a step."""
+    return network_of(
+        (8,),
+        (neurons("z", 10, dv=0), neurons("m", 10, dv=0), neurons("a", 5, dv=0)),
+        (
+            Dense(source="input", target="z", weights=bits(1, 10, 8)),
+            Dense(source="z", target="m", weights=bits(2, 10, 10)),
+            Dense(source="m", target="m", weights=bits(5, 10, 10), delay=1),
+            Dense(source="m", target="a", weights=bits(3, 5, 10)),
+            Dense(source="a", target="z", weights=bits(6, 10, 5), delay=1),
+        ),
+    )
+
+
 def leaky():
     return chain((64, 60, 60, 10), dv=300, vth=6, steps=40)
 
@@ -95,7 +110,7 @@ def installed(name):
         pytest.skip(f"{name} is not installed; add it with: {FRAMEWORKS[name].install}")
 
 
-NETWORKS = {"dense": dense, "convolutional": convolutional, "recurrent": recurrent}
+NETWORKS = {"dense": dense, "convolutional": convolutional, "recurrent": recurrent, "loops": loops}
 
 
 @pytest.mark.parametrize(
@@ -103,7 +118,9 @@ NETWORKS = {"dense": dense, "convolutional": convolutional, "recurrent": recurre
     [
         ("recurrent", "norse"),
         ("convolutional", "spikingjelly"),
+        ("loops", "spikingjelly"),
         ("dense", "snntorch"),
+        pytest.param("loops", "norse", marks=pytest.mark.slow),
         pytest.param("dense", "norse", marks=pytest.mark.slow),
         pytest.param("convolutional", "norse", marks=pytest.mark.slow),
         pytest.param("dense", "spikingjelly", marks=pytest.mark.slow),
