@@ -2,8 +2,8 @@
 
 Format ``bitspike-checkpoint``, version 2. Tensors, all float32: ``NAME.bias`` of each layer that has one, what its
 posteriors are made of, named as in a model file, and for each trained parameter P the state of Adam, ``P.exp_avg`` and
-``P.exp_avg_sq``, which rules of plain steps do not have; where the recipe keeps the best epoch and an earlier one was
-the best, its parameters as ``best.P``.
+``P.exp_avg_sq``, which rules of plain steps do not have, and ``P.mean`` where a running mean is kept; where the recipe
+keeps the best epoch and an earlier one was the best, its parameters as ``best.P``.
 The configuration holds ``epoch``, the epochs done; ``updates``, the updates done; ``processes``, how many trained, and
 ``device``, on what kind; ``best_epoch``, the best epoch so far, 0 for none; and ``best_accuracy``, its accuracy on the
 validation part, 0 to 1.
@@ -45,7 +45,7 @@ def save_checkpoint(trainer: Trainer, path: str | os.PathLike[str]) -> None:
     tensors: Tensors = {}
     for key, parameter in _parameters(trainer).items():
         tensors[key] = parameter.detach().cpu().numpy()
-        for moment in trainer.moments if parameter.requires_grad else ():
+        for moment in trainer.moments(trainer.epoch) if parameter.requires_grad else ():
             tensors[f"{key}.{moment}"] = trainer.optimiser.state[parameter][moment].cpu().numpy()
     best = trainer.best
     if best is not None and best.state and best.epoch < trainer.epoch:
@@ -71,8 +71,9 @@ def restore_checkpoint(trainer: Trainer, path: str | os.PathLike[str]) -> None:
     config, tensors = read_tensors(path, form=_FORM, version=_VERSION)
     _check_config(trainer, config, path)
     values: dict[str, Tensor] = {}
+    moments = trainer.moments(config["epoch"])
     for key, parameter in _parameters(trainer).items():
-        for name in (key, *(f"{key}.{moment}" for moment in trainer.moments if parameter.requires_grad)):
+        for name in (key, *(f"{key}.{moment}" for moment in moments if parameter.requires_grad)):
             found = take_tensor(path, tensors, name, shape=tuple(parameter.shape), dtype=np.float32)
             values[name] = torch.from_numpy(found).to(parameter.device)
     best = _best(trainer, config, tensors, values, path)
@@ -82,8 +83,8 @@ def restore_checkpoint(trainer: Trainer, path: str | os.PathLike[str]) -> None:
     with torch.no_grad():
         for key, parameter in _parameters(trainer).items():
             parameter.copy_(values[key])
-            if parameter.requires_grad and trainer.moments:
-                state = {moment: values[f"{key}.{moment}"] for moment in trainer.moments}
+            if parameter.requires_grad and moments:
+                state = {moment: values[f"{key}.{moment}"] for moment in moments}
                 trainer.optimiser.state[parameter] = {"step": torch.tensor(float(trainer.steps)), **state}
 
 

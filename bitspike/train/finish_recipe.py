@@ -18,6 +18,9 @@ class FinishRecipe(Checked):
         rate: learning rate of natural parameters or means at their start; it ends at a hundredth.
         bias_rate: learning rate of the biases likewise, in weights.
         width: of the surrogate gradient, the arctangent, in weights: nothing else is left that could be its width.
+        average: share of each update in a running mean of all parameters, which is then what is validated and kept, in
+            place of the last ones; 0 for none. Certain weights flip for ever, and the network with them; the mean holds
+            the weights that had their value most of the time.
         sharpness: factor on the natural parameters of the posterior that is kept. The most probable weights do not
             depend on it, the committee does; 0 for ``training.sharpness``.
     """
@@ -26,4 +29,5 @@ class FinishRecipe(Checked):
     rate: float = ruled(real(0, 1e3, above=True), 0.005)
     bias_rate: float = ruled(real(0, 1e3), 0.01)
     width: float = ruled(real(0.01, 1e6), 3.0)
+    average: float = ruled(real(0, 1), 0.0)
     sharpness: float = ruled(real(0, 1e4), 0.0)

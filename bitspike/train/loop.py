@@ -30,6 +30,8 @@ from bitspike.train.schedule import Schedule
 
 Metrics = dict[str, float | int]
 _ALONE = Processes()
+MEAN = "mean"
+"""Name of a parameter's running mean in the optimiser's state, and so in a checkpoint."""
 
 
 @dataclasses.dataclass(frozen=True, eq=False, kw_only=True)
@@ -55,7 +57,6 @@ class Trainer:
         schedule: its course from epoch to epoch.
         model: the network; its natural parameters are not yet multiplied by the sharpness.
         optimiser: Adam, or that of the recipe's rule; its state is part of a checkpoint.
-        moments: names of what the optimiser keeps of each parameter.
         epoch: epochs done.
         best: the best epoch on the validation part so far; None before the first evaluation.
         processes: this process, and those that it trains with.
@@ -86,10 +87,10 @@ class Trainer:
             ],
             fused=True,
         )
-        self.moments: tuple[str, ...] = ("exp_avg", "exp_avg_sq")
+        self._moments: tuple[str, ...] = ("exp_avg", "exp_avg_sq")
         self._rule = build_updater(recipe, self.model, self._estimator)
         if self._rule is not None:
-            self.optimiser, self.moments = self._rule.optimiser, tuple(self._rule.moments)
+            self.optimiser, self._moments = self._rule.optimiser, tuple(self._rule.moments)
         self.epoch = 0
         self.best: Best | None = None
         self._samples = load_samples(recipe.data.name, "train", recipe.data.encoding)
@@ -99,6 +100,14 @@ class Trainer:
     def updates(self) -> int:
         """Updates in one epoch."""
         return math.ceil(len(self._samples) / self.recipe.training.batch)
+
+    def moments(self, epoch: int) -> tuple[str, ...]:
+        """Return the names of what the optimiser keeps of each parameter after an epoch."""
+        return (*self._moments, MEAN) if self._averages(epoch) else self._moments
+
+    def _averages(self, epoch: int) -> bool:
+        """Whether a running mean of the parameters is kept in an epoch."""
+        return self.schedule.finishing(epoch) and self.recipe.finish.average > 0
 
     @property
     def steps(self) -> int:
@@ -169,13 +178,20 @@ class Trainer:
         """
         epoch = self.kept_epoch
         model = build_network(self.recipe)
-        earlier = self.best is not None and epoch < self.epoch
-        model.load_state_dict(self.best.state if self.best is not None and earlier else self.model.state_dict())
+        if self.best is not None and epoch < self.epoch:
+            model.load_state_dict(self.best.state)
+        else:
+            with self._averaged(epoch):
+                model.load_state_dict(self.model.state_dict())
         model.fold(self.schedule.sharpness(epoch if epoch > 0 else self.recipe.training.epochs))
         return model
 
     def _validated(self, epoch: int) -> float:
         """Return the accuracy of the most probable bits on the validation part, and remember the best."""
+        with self._averaged(epoch):
+            return self._validated_now(epoch)
+
+    def _validated_now(self, epoch: int) -> float:
         share = self.processes.share(len(self._validation))
         _, classes = self.model.predict(self._validation.spikes[share.start : share.stop])
         mine = int((classes == self._validation.labels[share.start : share.stop]).sum())
@@ -186,6 +202,37 @@ class Trainer:
             state = {key: value.detach().clone() for key, value in self.model.state_dict().items()} if keep else {}
             self.best = Best(epoch=epoch, accuracy=accuracy, state=state)
         return accuracy
+
+    @contextmanager
+    def _averaged(self, epoch: int) -> Iterator[None]:
+        """Let the network have the running means in this block, where an epoch keeps them."""
+        means = {
+            parameter: self.optimiser.state[parameter][MEAN]
+            for parameter in (self._trained() if self._averages(epoch) else ())
+        }
+        before = {parameter: parameter.detach().clone() for parameter in means}
+        with torch.no_grad():
+            for parameter, value in means.items():
+                parameter.copy_(value)
+        try:
+            yield
+        finally:
+            with torch.no_grad():
+                for parameter, value in before.items():
+                    parameter.copy_(value)
+
+    def _step(self) -> None:
+        """Make an update, and take it into the running means."""
+        self.optimiser.step()
+        if not self._averages(self.epoch + 1):
+            return
+        with torch.no_grad():
+            for parameter in self._trained():
+                state = self.optimiser.state[parameter]
+                if MEAN in state:
+                    state[MEAN].lerp_(parameter, self.recipe.finish.average)
+                else:
+                    state[MEAN] = parameter.detach().clone()
 
     def _totals(self, loss: float, right: int, seen: int) -> tuple[float, int, int]:
         """Return the sums over all processes."""
@@ -254,7 +301,7 @@ class Trainer:
                 for scale in self.model.scales():
                     scale.grad = torch.zeros_like(scale)
             self.processes.sum_gradients(self._trained(), share)
-            self.optimiser.step()
+            self._step()
         return logits.detach(), float(error.detach())
 
     def _follow(self, share: Share) -> None:
@@ -262,7 +309,7 @@ class Trainer:
         with flushed_denormals():
             self.optimiser.zero_grad()
             self.processes.sum_gradients(self._trained(), share)
-            self.optimiser.step()
+            self._step()
 
     def _trained(self) -> list[torch.nn.Parameter]:
         """Return the parameters that updates change."""

@@ -138,8 +138,9 @@ def test_the_kept_posterior_has_the_sharpness_of_the_finish():
     assert torch.equal(kept.locations()[0], 4.0 * trainer.model.locations()[0])
 
 
+@pytest.mark.parametrize("average", [0.0, 0.25])
 @pytest.mark.parametrize(("family", "done"), [("bernoulli", 4), ("bernoulli", 3), ("gaussian", 4)])
-def test_a_run_stopped_in_its_finish_or_before_goes_on_bit_for_bit(family, done, tmp_path, monkeypatch):
+def test_a_run_stopped_in_its_finish_or_before_goes_on_bit_for_bit(family, done, average, tmp_path, monkeypatch):
     class StoppedError(Exception):
         pass
 
@@ -148,7 +149,7 @@ def test_a_run_stopped_in_its_finish_or_before_goes_on_bit_for_bit(family, done,
         if trainer.epoch == done:
             raise StoppedError
 
-    found = recipe(family=family)
+    found = recipe(family=family, more=f"average = {average}")
     whole = fit(found, progress=False)
     monkeypatch.setattr("bitspike.train.run.save_checkpoint", stop)
     with pytest.raises(StoppedError):
@@ -156,6 +157,39 @@ def test_a_run_stopped_in_its_finish_or_before_goes_on_bit_for_bit(family, done,
     monkeypatch.undo()
     again = fit(found, out=tmp_path / "run", resume=True, progress=False)
     assert again.result["parameters"] == whole.result["parameters"]
+    for one, other in zip(again.model.parameters(), whole.model.parameters(), strict=True):
+        assert torch.equal(one, other)
+
+
+@pytest.mark.parametrize("keep", ["last", "best"])
+def test_the_running_mean_is_what_is_validated_and_kept(keep, monkeypatch):
+    found = recipe(more="average = 0.25")
+    trainer = Trainer(dataclasses.replace(found, training=dataclasses.replace(found.training, keep=keep)))
+    # Every epoch is better than the one before, so that the best is the last.
+    accuracies = iter([100, 101, 102, 103, 104])
+    seen, expected = [], []
+    step, totals = trainer.optimiser.step, trainer._totals
+
+    def stepped():
+        step()
+        if trainer.epoch >= 3:
+            now = trainer.model.locations()[0].detach().clone()
+            expected.append(now if not expected else expected[-1] + 0.25 * (now - expected[-1]))
+
+    def counted(loss, right, count):
+        if count:
+            return totals(loss, right, count)
+        seen.append(trainer.model.locations()[0].detach().clone())
+        return loss, next(accuracies), count
+
+    monkeypatch.setattr(trainer.optimiser, "step", stepped)
+    monkeypatch.setattr(trainer, "_totals", counted)
+    while not trainer.finished:
+        list(trainer.run_epoch())
+    assert len(expected) == 2 * trainer.updates
+    assert torch.allclose(seen[-1], expected[-1], atol=1e-6)
+    assert not torch.allclose(trainer.model.locations()[0], seen[-1], atol=1e-3)
+    assert torch.equal(trainer.finished_model().locations()[0], 10.0 * seen[-1])
 
 
 def test_plain_straight_through_has_no_end_of_its_own():
