@@ -111,7 +111,6 @@ FACTS: Mapping[str, Callable[[RawNode, float | None], bool]] = MappingProxyType(
         "conv bias": lambda n, _: n.type in WINDOWS and bool(numbers(n, "bias").any()),
         "kernel not square": lambda n, _: n.type == "Conv2d" and len(set(np.shape(n.fields["weight"])[2:])) == 2,
         "pool padding": lambda n, _: n.type in ("SumPool2d", "AvgPool2d") and bool(numbers(n, "padding").any()),
-        "flatten from 0": lambda n, _: n.type == "Flatten" and bool((numbers(n, "start_dim") == 0).any()),
         "flatten from 1": lambda n, _: (
             n.type == "Flatten" and bool((numbers(n, "start_dim") == 1).any()) and numbers(n, "input_type").size > 1
         ),

@@ -69,7 +69,7 @@ READERS: tuple[Reader, ...] = (
     Reader(
         name="Norse", version="1.1.0", basis="run, source",
         nodes=frozenset({"Affine", "Linear", "Conv2d", "Flatten", "SumPool2d", "IF", "LIF", "CubaLIF"}),
-        hint="dt is an argument, 1e-3 where it is not given; membranes begin at v_leak",
+        hint="dt is an argument, 1e-3 where it is not given; with Flatten, give samples one by one, without a batch",
         rules=(
             _otherwise("LIF r not 1", "r of LIF is ignored"),
             _otherwise("IF r not 1/dt", "IF adds the input itself: r and dt are ignored"),
@@ -77,7 +77,6 @@ READERS: tuple[Reader, ...] = (
             _otherwise("v_leak not 0", "membranes begin at v_leak"),
             _otherwise("Cuba v_leak not 0", "the current leaks to v_leak too"),
             _otherwise("pool padding", "padding of SumPool2d is ignored"),
-            _otherwise("flatten from 0", "start_dim 0 flattens the batch too: give samples one by one"),
             _refuses("groups", "it makes a layer of too few channels"),
         ),
     ),
@@ -102,16 +101,15 @@ READERS: tuple[Reader, ...] = (
     Reader(
         name="snnTorch", version="1.0.0", basis="run, source",
         nodes=frozenset({"Affine", "Linear", "Conv2d", "AvgPool2d", "Flatten", "IF", "LIF", "CubaLIF", "NIRGraph"}),
-        hint="resets to zero, whatever was trained",
+        hint="resets to zero, whatever was trained; with Flatten, give samples one by one, without a batch",
         rules=(
             _STEP,
             _otherwise("IF", "IF becomes Leaky with beta 0.9"),
             _otherwise("v_reset not 0", "v_reset is ignored"),
-            _otherwise("flatten from 0", "start_dim 0 flattens the batch too: give samples one by one"),
             _refuses("IF r not 1", "r of IF must be 1"),
             _refuses("v_leak not 0", "v_leak must be 0"),
             _refuses("Cuba r not tau_mem/dt", "r of CubaLIF must be tau_mem/dt"),
-            _refuses("loop", "its recurrent classes cannot be built"),
+            _otherwise("loop", "its recurrent classes run otherwise"),
             _refuses("subgraph", "its recurrent classes cannot be built"),
             _refuses("groups", "it makes a layer of too few channels"),
             _refuses("integers", "weights must be floats"),
