@@ -7,7 +7,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from importlib import import_module
 from itertools import pairwise
-from typing import Any, Literal
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -19,7 +19,7 @@ from bitspike.train.layers import DenseLayer
 from bitspike.train.loop import flushed_denormals
 from bitspike.train.model import SpikingNetwork
 from bitspike.train.noise import Silent
-from bitspike.train.products import dense_moments
+from bitspike.train.products import Precision, dense_moments
 from bitspike.train.registers import NEVER, Neuron
 from bitspike.train.surrogates import INSTALL, Surrogate
 
@@ -34,7 +34,6 @@ KEEP = 7 / 8
 """What a membrane keeps from step to step: dv = 512."""
 _THRESHOLDS = (8, 16, NEVER)
 
-Precision = Literal["float32", "bfloat16"]
 Step = Callable[[Tensor, Tensor], None]
 Batches = list[tuple[Tensor, Tensor]]
 

@@ -48,12 +48,12 @@ from bitspike.train.bench_sides import (
     STEPS,
     UPDATES,
     Batches,
-    Precision,
     Step,
     check_snntorch,
     products_alone,
     synthetic,
 )
+from bitspike.train.products import Precision, native_precision
 
 Notify = Callable[[str, int, int], None]
 _KERNELS = ("backward", "events", "forward", "silent")
@@ -261,8 +261,3 @@ def _threads(threads: int) -> Iterator[None]:
         yield
     finally:
         torch.set_num_threads(before)
-
-
-def native_precision() -> Precision:
-    """Return ``bfloat16`` where this processor has instructions that multiply it, else ``float32``."""
-    return "bfloat16" if torch.cpu._is_avx512_bf16_supported() else "float32"

@@ -2,6 +2,8 @@
 
 import math
 
+import torch
+
 from bitspike.train.estimators import IWST, Estimator, Tempered
 from bitspike.train.gumbel import GumbelRao
 from bitspike.train.layers import ConvLayer, DenseLayer, Layer, PoolLayer, RecurrentLayer
@@ -10,6 +12,7 @@ from bitspike.train.network_recipe import ConvRecipe, LayerRecipe, NetworkRecipe
 from bitspike.train.noise import Gaussian, Logistic, Silent
 from bitspike.train.posterior_recipe import PosteriorRecipe
 from bitspike.train.posteriors import BERNOULLI, Family, Prior
+from bitspike.train.products import chosen_precision
 from bitspike.train.recipe import EstimatorRecipe, Recipe
 from bitspike.train.registers import Neuron
 from bitspike.train.surrogates import Surrogate
@@ -21,7 +24,7 @@ def build_network(recipe: Recipe) -> SpikingNetwork:
     recipe.data.inputs(recipe.network.classes)
     family = build_family(recipe.posterior)
     model = assemble(recipe.network, recipe.network_shapes(), steps=recipe.data.steps, family=family)
-    model.precision = recipe.training.precision
+    model.precision = chosen_precision(recipe.training.precision, torch.device("cpu"))
     model.initialise(recipe.seed, spread=_spread(recipe), scale=float(recipe.posterior.scale))
     for scale in model.scales():
         # Without noise nothing that is trained depends on the deviations.

@@ -23,6 +23,7 @@ from bitspike.train.encode import Stream, permutation, words
 from bitspike.train.model import SpikingNetwork
 from bitspike.train.moves import fresh_spikes, moved_labels
 from bitspike.train.processes import Processes, Share, fingerprint
+from bitspike.train.products import chosen_precision
 from bitspike.train.recipe import Recipe
 from bitspike.train.rule_recipe import DistilRecipe, RuleRecipe
 from bitspike.train.rules import build_updater
@@ -77,6 +78,7 @@ class Trainer:
         self.schedule = Schedule(recipe)
         self.processes = processes
         self.model = build_network(recipe).to(processes.device)
+        self.model.precision = chosen_precision(recipe.training.precision, processes.device)
         self._estimator = build_estimator(recipe.estimator)
         self._finishing = build_finishing() if recipe.finish.epochs > 0 else self._estimator
         self.optimiser: torch.optim.Optimizer = torch.optim.Adam(

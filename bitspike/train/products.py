@@ -7,13 +7,15 @@ single precision inside a product and rounded once. In float32, where few bits a
 made from their events; see :mod:`bitspike.train.events`.
 """
 
-from typing import Any, cast
+from typing import Any, Literal, cast
 
 import torch
 from torch import Tensor
 from torch.nn import functional
 
 from bitspike.train.events import find_events
+
+Precision = Literal["float32", "bfloat16"]
 
 _LAST = torch.channels_last
 """The order of memory in which a processor convolves fastest, copies to it and back included."""
@@ -100,3 +102,17 @@ def conv_moments(images: Tensor, kernels: Tensor, rows: int, *, stride: int, pad
         padding: vertical and horizontal.
     """
     return cast(Tensor, _Conv.apply(images, kernels, rows, stride, padding))  # type: ignore[no-untyped-call]
+
+
+def native_precision() -> Precision:
+    """Return ``bfloat16`` where this processor has instructions that multiply it, else ``float32``."""
+    return "bfloat16" if torch.cpu._is_avx512_bf16_supported() else "float32"
+
+
+def chosen_precision(wanted: Precision | Literal["auto"], device: torch.device) -> Precision:
+    """Return the precision of a recipe on a device: ``auto`` is the native one; GPUs that torch knows have bfloat16."""
+    if wanted != "auto":
+        return wanted
+    if device.type == "cuda":
+        return "bfloat16" if torch.cuda.is_bf16_supported() else "float32"
+    return native_precision()

@@ -100,7 +100,8 @@ class TrainingRecipe(Checked):
         members: networks drawn from the posterior for its accuracy.
         threads: of torch's operations; their number changes sums in the last bits, and so the run.
         precision: of an update's spikes and of the weights that meet them, sums being float32. The read-out and layers
-            that read more than bits stay in float32; evaluation is exact with either.
+            that read more than bits stay in float32; evaluation is exact with either. ``auto`` is bfloat16 where the
+            processor multiplies it, which runs on other processors many times slower than float32.
         validate_every: the validation part is evaluated after each so many epochs, and after the last.
         patience: training ends when so many epochs have brought no better accuracy of the most probable bits on the
             validation part; 0 never ends early.
@@ -118,7 +119,7 @@ class TrainingRecipe(Checked):
     members: int = ruled(whole(1, 4096), 16)
     threads: int = ruled(whole(1, 1024), 1)
     schedule: Literal["sqrt", "linear", "none"] = ruled(choice("sqrt", "linear", "none"), "sqrt")
-    precision: Literal["float32", "bfloat16"] = ruled(choice("float32", "bfloat16"), "float32")
+    precision: Literal["float32", "bfloat16", "auto"] = ruled(choice("float32", "bfloat16", "auto"), "float32")
     validate_every: int = ruled(whole(1, 100_000), 1)
     patience: int = ruled(whole(0, 100_000), 0)
     keep: Literal["last", "best"] = ruled(choice("last", "best"), "last")

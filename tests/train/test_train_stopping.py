@@ -14,6 +14,7 @@ from bitspike.errors import FileError, UsageError
 from bitspike.train import fit, load_run, progress
 from bitspike.train.checkpoint import restore_checkpoint, save_checkpoint
 from bitspike.train.loop import Trainer
+from bitspike.train.products import native_precision
 from bitspike.train.progress import Clock, about, progress_bar
 from bitspike.train.recipe import parse_recipe
 from bitspike.train.tensorfile import read_tensors, write_tensors
@@ -179,7 +180,8 @@ def test_schedules_of_the_sharpness():
     assert torch.equal(trainer.finished_model().state_dict()[key], state[key])
 
 
-def test_the_precision_holds_within_an_update_only(monkeypatch):
+def test_the_precision_is_the_models_alone_and_torch_keeps_its_own(monkeypatch):
+    assert Trainer(small(epochs=1, precision="auto")).model.precision == native_precision()
     trainer = Trainer(small(epochs=1, precision="bfloat16"))
     assert trainer.model.precision == "bfloat16"
     found, noisy = [], trainer.model.noisy
@@ -192,8 +194,7 @@ def test_the_precision_holds_within_an_update_only(monkeypatch):
     before = torch.get_float32_matmul_precision()
     for _ in trainer.run_epoch():
         assert torch.get_float32_matmul_precision() == before
-    assert set(found) == {"medium"}
-    assert before != "medium"
+    assert set(found) == {before}
 
 
 def test_a_killed_run_loses_at_most_one_epoch(tmp_path):
