@@ -11,6 +11,7 @@ import atexit
 import contextlib
 import json
 import os
+import signal
 import subprocess
 import sys
 import threading
@@ -21,6 +22,8 @@ from bitspike.errors import BitspikeError
 #: Seconds for a file, and for each of its bytes; a busy machine needs more than a quiet one.
 SECONDS, SECONDS_PER_BYTE = 10.0, 1e-7
 _SECONDS_TO_START = 60.0
+#: Seconds after which a helper ends by itself, beyond those in which whoever asked would have ended it.
+_GRACE = 10.0
 
 
 class Probe:
@@ -38,7 +41,7 @@ class Probe:
             BitspikeError: where it ends, or takes too long.
         """
         limit = SECONDS + SECONDS_PER_BYTE * path.stat().st_size
-        question = json.dumps([str(path.absolute()), max_depth])
+        question = json.dumps([str(path.absolute()), max_depth, limit + _GRACE])
         with self._lock:
             answer: bytes | None = b""
             for _ in range(2):  # a helper that has ended before has not said anything of this file
@@ -125,12 +128,23 @@ def serve() -> None:
     answers = os.fdopen(os.dup(sys.stdout.fileno()), "wb", buffering=0)
     answers.write(b"ready\n")
     for line in sys.stdin:
-        path, max_depth = json.loads(line)
+        path, max_depth, seconds = json.loads(line)
+        _end_after(seconds)
         # What is wrong with a file is told by the reader, which sees the same.
         with contextlib.suppress(BitspikeError, MemoryError, *DAMAGE), walk(Path(path), max_depth) as entries:
             for dataset in entries.values():
                 dataset[()]
+        _end_after(0)
         answers.write(b"done\n")
+
+
+def _end_after(seconds: float) -> None:
+    """Let the system end this process in so many seconds, whatever it does then; 0 takes that back.
+
+    Whoever asked may have been killed, and nobody else would end a helper that goes round in circles.
+    """
+    if hasattr(signal, "setitimer"):
+        signal.setitimer(signal.ITIMER_REAL, seconds)
 
 
 if __name__ == "__main__":

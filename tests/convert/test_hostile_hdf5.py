@@ -1,5 +1,8 @@
 """Malicious and broken HDF5 files, for each reader that opens such files: one line, soon, with bounded memory."""
 
+import json
+import signal
+import subprocess
 import sys
 from pathlib import Path
 
@@ -53,14 +56,30 @@ def test_each_file_is_refused_in_one_line(reader, tmp_path):
     assert "has chunks of (268435456,)" in said["chunk_larger_than_all"]
 
 
+def endless(folder):
+    """A file whose heap has an object without a size: HDF5 never comes back from it."""
+    good = seeds.reader("nir-foreign").files()[0]
+    place = good.find(b"GCOL")
+    assert place > 0
+    path = folder / "a.nir"
+    path.write_bytes(good[: place + 16] + bytes(16) + good[place + 32 :])
+    return path
+
+
+def test_a_helper_whose_asker_was_killed_ends_by_itself(tmp_path):
+    command = [sys.executable, "-P", "-m", "bitspike.convert.hdf5_probe"]
+    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE) as helper:
+        assert helper.stdout.readline() == b"ready\n"
+        helper.stdin.write(json.dumps([str(endless(tmp_path)), 9, 1.0]).encode() + b"\n")
+        helper.stdin.flush()
+        assert helper.wait(timeout=60) == -signal.SIGALRM
+
+
 def test_a_library_that_hangs_or_falls_over_is_contained(tmp_path, monkeypatch):
     """The helper is ended, the file refused, and the next file read by a new helper."""
     monkeypatch.setattr(hdf5_probe, "SECONDS", 3.0)
     good = seeds.reader("nir-foreign").files()[0]
-    place = good.find(b"GCOL")
-    assert place > 0
-    path = tmp_path / "a.nir"
-    path.write_bytes(good[: place + 16] + bytes(16) + good[place + 32 :])
+    path = endless(tmp_path)
     probe = hdf5_probe.Probe()
     try:
         with pytest.raises(BitspikeError, match=r"^HDF5 does not come to an end with it within 3 s$"):
