@@ -101,7 +101,9 @@ def _connection(draw, c, copies, factor):
 
 @st.composite
 def _population(draw, p, copies, factor):
-    bias = p.bias_mantissa // factor * factor if draw(st.booleans()) else p.bias_mantissa
+    bias = p.bias_mantissa
+    if draw(st.booleans()):  # toward zero, so that it stays within its range
+        bias = np.sign(bias) * (np.abs(bias) // factor * factor)
     if len(copies) == p.size:
         bias = bias[copies]
     else:

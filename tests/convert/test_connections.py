@@ -240,16 +240,12 @@ def test_shapes_that_do_not_fit_are_faults():
         replace(conv, stride=(1,))
 
 
-def test_formats_and_targets_refuse_by_name_what_they_do_not_take_yet(tmp_path):
-    from bitspike.convert import nir_file
+def test_targets_refuse_by_name_what_they_do_not_take_yet():
     from bitspike.targets.lava.lower import lower
 
     base = network()
-    with pytest.raises(UnsupportedError, match="connection input -> conv: of kind conv; the"):
-        nir_file.write(base, tmp_path / "net")
     with pytest.raises(UnsupportedError, match="connection input -> conv: of kind conv; the lowering to Lava"):
         lower(base)
-    assert list(tmp_path.iterdir()) == []
     recurrent = replace(base, connections=base.connections[2:])
     with pytest.raises(UnsupportedError, match="connection again -> again: recurrent; it takes feed-forward"):
         dense_connections(replace(recurrent, connections=recurrent.connections[1:2]), "it")
