@@ -220,7 +220,7 @@ def energy(
     data: SpikeData | str,
     chip: str = "loihi1",
     prices: str | None = None,
-    engine: str = "reference",
+    engine: str = "fast",
 ) -> _energy.Energy:
     """Counts and energy of one inference on `chip`; see :func:`bitspike.sim.energy.energy`."""
     return _energy.energy(network, data=_data(data, network), chip=chip, prices=prices, engine_name=engine)

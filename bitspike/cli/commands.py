@@ -6,6 +6,7 @@ import typer
 
 from bitspike import __version__
 from bitspike.cli import bench, floating, networks, proof, work
+from bitspike.cli.energy import energy
 from bitspike.cli.optimise import optimise
 
 app = typer.Typer(
@@ -43,5 +44,5 @@ app.command("optimise")(optimise)
 app.command("lower")(networks.lower)
 app.command("simulate")(proof.simulate)
 app.command("verify")(proof.verify)
-app.command("energy")(proof.energy)
+app.command("energy")(energy)
 app.add_typer(bench.app, name="bench")

@@ -1,4 +1,4 @@
-"""Commands that run networks: simulate, verify, energy."""
+"""Commands that run networks: simulate and verify."""
 
 from enum import StrEnum
 from pathlib import Path
@@ -133,7 +133,7 @@ def _simulate(
     out = run.out
     if out is not None and (len(members) > 1 or out.suffix != ".npz"):
         raise UsageError(f"--out {out}: expected a name ending in .npz, and one network")
-    spikes = _samples(
+    spikes = encoded(
         run.data, members[0], part=run.part, seed=run.seed, first=run.samples, encoder=run.encoder, layer=layer
     )
     scores: dict[str, Any] = dict.fromkeys(members[0].answers(), 0)
@@ -198,7 +198,7 @@ def verify(
             raise UsageError("--data: missing; expected a data set, or --run whose test part is then taken")
         spikes = trained.test if samples is None else trained.test.first(samples)
     else:
-        spikes = _samples(data, network, part=part, seed=seed, first=samples, encoder=encoder, layer=input_layer)
+        spikes = encoded(data, network, part=part, seed=seed, first=samples, encoder=encoder, layer=input_layer)
     default = ["reference"] if against or trained else ["reference", "onnx"]
     with progress("verify") as notify:
         result = verify_network(
@@ -215,43 +215,7 @@ def verify(
         raise typer.Exit(1)
 
 
-def energy(
-    net: Network,
-    data: Data,
-    chip: Annotated[
-        str, typer.Option("--chip", help="loihi1; loihi2 gives counts, since its prices are not published.")
-    ] = "loihi1",
-    prices: Annotated[str | None, typer.Option("--prices", help="davies2018 (default) or sanafe.")] = None,
-    part: Part = "test",
-    seed: Seed = 0,
-    samples: Samples = None,
-    encoder: Encoder = None,
-    input_layer: InputLayer = None,
-    as_json: Json = False,
-) -> None:
-    """Count what one inference does and price it, with the range and with what is left out."""
-    from bitspike.convert.formats import load
-    from bitspike.sim.energy import count_run, price
-    from bitspike.targets.chips import chip as chip_named
-    from bitspike.targets.prices import PRICE_LISTS, price_list
-
-    network = load(net)
-    known = {listed.chip for listed in PRICE_LISTS}
-    priced = price_list(chip, prices) if chip in known or prices else None
-    name = chip_named(chip).name
-    spikes = _samples(data, network, part=part, seed=seed, first=samples, encoder=encoder, layer=input_layer)
-    with progress("count") as notify:
-        notify(network.name, 0, 1)
-        counts = count_run(network, data=spikes)
-    if priced is None:
-        reason = f"no prices per event are published for {name}: counts only, no total"
-        show(f"{counts}\n{reason}", {"counts": counts.as_json(), "energy": None, "reason": reason}, as_json)
-        return
-    estimate = price(counts, priced)
-    show(estimate, {"counts": counts.as_json(), "energy": estimate.as_json()}, as_json)
-
-
-def _samples(
+def encoded(
     data: str,
     network: IntegerNetwork,
     *,
@@ -261,6 +225,7 @@ def _samples(
     encoder: str | None,
     layer: Path | None,
 ) -> SpikeData:
+    """The samples that a command names, in the window of `network`."""
     from bitspike.api import encode, load_data
 
     if layer is None:

@@ -59,6 +59,15 @@ class Connection(Value):
         """Synapses of each source neuron, (sources,); synapses of weight 0 are counted."""
 
     @abstractmethod
+    def nonzero_fan_out(self) -> Integers:
+        """Synapses of each source neuron whose weight is not 0, (sources,)."""
+
+    @property
+    @abstractmethod
+    def weight_bits(self) -> int:
+        """Bits that one synapse's weight takes in memory, with its sign where the signs differ."""
+
+    @abstractmethod
     def inputs_of(self, neuron: int) -> tuple[Integers, Integers]:
         """The sources of target `neuron` and the effective weights of its synapses, in the order of the sources."""
 

@@ -50,6 +50,15 @@ class Dense(Connection):
         targets, sources = self.shape
         return np.full(sources, targets, dtype=np.int64)
 
+    def nonzero_fan_out(self) -> Integers:
+        """Weights that are not 0, in each column."""
+        return np.count_nonzero(self.weights.matrix(), axis=0).astype(np.int64)
+
+    @property
+    def weight_bits(self) -> int:
+        """Those of the matrix."""
+        return self.weights.stored_bits
+
     def inputs_of(self, neuron: int) -> tuple[Integers, Integers]:
         """All sources, and one row of weights."""
         return np.arange(self.shape[1]), self.effective()[neuron]
@@ -90,6 +99,15 @@ class Identity(Connection):
     def fan_out(self) -> Integers:
         """One."""
         return np.ones(self.size, dtype=np.int64)
+
+    def nonzero_fan_out(self) -> Integers:
+        """One, or none where the weight is 0."""
+        return np.full(self.size, self.weight != 0, dtype=np.int64)
+
+    @property
+    def weight_bits(self) -> int:
+        """The fewest that hold the weight's magnitude; all synapses share its sign."""
+        return max(1, abs(self.weight).bit_length())
 
     def inputs_of(self, neuron: int) -> tuple[Integers, Integers]:
         """Its counterpart."""

@@ -65,6 +65,11 @@ class BinaryWeights(Value):
         """Storage of one weight."""
         return 1
 
+    @property
+    def stored_bits(self) -> int:
+        """Storage of one weight with its sign: the bit says both."""
+        return 1
+
     def matrix(self) -> npt.NDArray[np.int64]:
         """The weights as integers, shape (targets, sources)."""
         octets = np.ascontiguousarray(self.words.astype("<u8")).view(np.uint8)
@@ -99,6 +104,12 @@ class IntegerWeights(Value):
     def bits(self) -> int:
         """Storage of one weight: the fewest bits that hold every magnitude (the sign is counted apart)."""
         return max(1, int(np.abs(self.values.astype(np.int32)).max(initial=0)).bit_length())
+
+    @property
+    def stored_bits(self) -> int:
+        """Storage of one weight with its sign; a matrix of one sign has none to store."""
+        mixed = bool(np.any(self.values < 0)) and bool(np.any(self.values > 0))
+        return self.bits + mixed
 
     def matrix(self) -> npt.NDArray[np.int64]:
         """The weights as integers, shape (targets, sources)."""

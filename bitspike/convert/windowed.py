@@ -105,6 +105,13 @@ class Windowed(Connection):
             count[:, rows, columns] += channels[:, None, None]
         return count.ravel()
 
+    def nonzero_fan_out(self) -> Integers:
+        """As :meth:`fan_out`, without synapses of weight 0."""
+        count = np.zeros(self.source_shape, dtype=np.int64)
+        for (y, x), _, (rows, columns) in self.places():
+            count[:, rows, columns] += np.count_nonzero(self.tap(y, x), axis=0)[:, None, None]
+        return count.ravel()
+
     def inputs_of(self, neuron: int) -> tuple[Integers, Integers]:
         """Sources under the window of one target, and the weights there."""
         one = np.zeros(self.target_shape, dtype=bool)
@@ -191,6 +198,11 @@ class Conv2d(Windowed):
         """One for each row of weights."""
         return self.weights.shape[0]
 
+    @property
+    def weight_bits(self) -> int:
+        """Those of the kernels."""
+        return self.weights.stored_bits
+
     def kernels(self) -> Integers:
         """Effective weights, (target channels, source channels / groups, height, width)."""
         return (self.weights.matrix() << self.exponent).reshape(self.target_channels, -1, *self.kernel)
@@ -232,6 +244,11 @@ class SumPool2d(Windowed):
     def target_channels(self) -> int:
         """As many as the source has."""
         return self.source_shape[0]
+
+    @property
+    def weight_bits(self) -> int:
+        """One: every weight is 1."""
+        return 1
 
     def tap(self, y: int, x: int) -> Integers:  # noqa: ARG002
         """Weight 1 from each channel to itself."""

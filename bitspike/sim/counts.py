@@ -1,15 +1,62 @@
-"""What one inference does, counted in the integer run: spikes, synaptic operations, neuron updates."""
+"""What one inference does, counted in the integer run: by population and by connection, sample by sample.
 
-from dataclasses import dataclass
+A synaptic operation is counted with the spike that causes it, also where its delay is longer than the rest of the
+window, so that a network in chip time has the same counts as the one it was made from.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, fields, replace
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
-from bitspike.convert.network import IntegerNetwork
-from bitspike.sim.record import Record
+from bitspike.convert.connection import Connection
+from bitspike.convert.network import DECAY_ONE, IntegerNetwork, Population
+from bitspike.sim.record import Record, run_length
 
 PerSample = npt.NDArray[np.int64]
+
+#: Width of a current and of a membrane, and of the summed input of a step (see :mod:`bitspike.sim.reference`).
+REGISTER_BITS, ACCUMULATOR_BITS = 24, 16
+
+
+@dataclass(frozen=True, kw_only=True, slots=True, eq=False)
+class ConnectionCounts:
+    """Counts of one connection; arrays have one entry a sample.
+
+    Attributes:
+        source, target, kind, delay: of the connection.
+        synapses, nonzero_synapses: that it has, and those of them whose weight is not 0. A kernel's weight has a
+            synapse wherever it lies on a source.
+        weight_bits: storage of one synapse's weight, its sign included where signs differ.
+        graded: whether its spikes carry a payload.
+        spikes: spikes that its source sent; each is at least one message, since the connection ends on a core.
+        synaptic_operations: synapses that a spike fed, those of weight 0 too: a dense matrix stores and reads them.
+        effective_operations: those of them whose weight is not 0.
+    """
+
+    source: str
+    target: str
+    kind: str
+    delay: int
+    synapses: int
+    nonzero_synapses: int
+    weight_bits: int
+    graded: bool
+    spikes: PerSample
+    synaptic_operations: PerSample
+    effective_operations: PerSample
+
+    @property
+    def name(self) -> str:
+        """``source -> target``, and the delay where there is one."""
+        return f"{self.source} -> {self.target}" + (f" delay {self.delay}" if self.delay else "")
+
+    @property
+    def weight_bits_read(self) -> PerSample:
+        """Bits of weights that the operations read."""
+        return self.synaptic_operations * self.weight_bits
 
 
 @dataclass(frozen=True, kw_only=True, slots=True, eq=False)
@@ -18,61 +65,104 @@ class PopulationCounts:
 
     Attributes:
         neurons: in the population.
+        spikes_in: spikes that arrive over its connections; one that comes over two connections is two.
         spikes: spikes sent; a graded spike is one spike, whatever its payload.
         updates: neuron updates: neurons times steps.
         active_updates: updates of a neuron that spiked, or whose current or membrane is not zero after the update.
+        resets: membranes that a spike reset.
         synaptic_operations: synapses of this population that a spike fed (SOP: one synapse fed by one spike).
+        effective_operations: those of them whose weight is not 0.
+        weight_bits_read: by these operations.
+        state_bits_read, state_bits_written: an operation reads and writes the accumulator of 16 bits; an update reads
+            and clears it, and reads and writes current and membrane, 24 bits each, unless their decay forgets them.
     """
 
     population: str
     neurons: int
+    spikes_in: PerSample
     spikes: PerSample
     updates: PerSample
     active_updates: PerSample
+    resets: PerSample
     synaptic_operations: PerSample
+    effective_operations: PerSample
+    weight_bits_read: PerSample
+    state_bits_read: PerSample
+    state_bits_written: PerSample
+
+    @property
+    def inactive_updates(self) -> PerSample:
+        """The updates that are not active."""
+        return self.updates - self.active_updates
+
+
+#: What every population has an array of, in the order of the exported files.
+QUANTITIES = (
+    "spikes_in", "spikes", "synaptic_operations", "effective_operations", "updates", "active_updates",
+    "inactive_updates", "resets", "weight_bits_read", "state_bits_read", "state_bits_written",
+)  # fmt: skip
 
 
 @dataclass(frozen=True, kw_only=True, slots=True, eq=False)
 class Counts:
-    """Counts of a whole run, by population, and the spikes that entered.
+    """Counts of a whole run, by population and by connection, and the spikes that entered.
 
     Attributes:
-        samples, steps: of the run; each sample is one inference of `steps` steps.
+        network: the name of the network that ran.
+        samples, steps: of the run; each sample is one inference with a window of `steps` steps.
+        barrier_steps: steps of the run, each ended by a barrier: the window and the largest latency.
         input_spikes: spikes that entered, one entry a sample.
-        messages: spikes times the connections that carry them, one entry a sample: a lower bound of spike messages,
-            since each connection ends on at least one core.
-        graded_messages: those of `messages` that carry a payload.
+        populations, connections: in the network's order.
     """
 
+    network: str
     samples: int
     steps: int
+    barrier_steps: int
     input_spikes: PerSample
-    messages: PerSample
-    graded_messages: PerSample
     populations: tuple[PopulationCounts, ...]
+    connections: tuple[ConnectionCounts, ...]
+
+    @property
+    def messages(self) -> PerSample:
+        """Spikes times the connections that carry them: a lower bound, since a connection ends on a core or more."""
+        return np.sum([c.spikes for c in self.connections], axis=0, dtype=np.int64) + self.none
+
+    @property
+    def graded_messages(self) -> PerSample:
+        """Those of :attr:`messages` that carry a payload."""
+        return np.sum([c.spikes for c in self.connections if c.graded], axis=0, dtype=np.int64) + self.none
+
+    @property
+    def none(self) -> PerSample:
+        """A zero for each sample."""
+        return np.zeros(self.samples, np.int64)
 
     def total(self, quantity: str) -> PerSample:
         """`quantity` summed over the populations, one entry a sample."""
         return np.sum([getattr(p, quantity) for p in self.populations], axis=0, dtype=np.int64)
 
+    def operations(self, kind: str) -> PerSample:
+        """Synaptic operations of all connections of one kind, one entry a sample."""
+        found = [c.synaptic_operations for c in self.connections if c.kind == kind]
+        return np.sum(found, axis=0, dtype=np.int64) + self.none
+
     def as_json(self) -> dict[str, Any]:
-        """Means per inference, in all and by population; integers in all as exact sums."""
-        quantities = ("synaptic_operations", "spikes", "updates", "active_updates")
+        """Means, spreads and exact sums over the samples, in all, by population and by connection."""
         return {
+            "network": self.network,
             "samples": self.samples,
             "steps": self.steps,
-            "input_spikes": _spread(self.input_spikes),
-            "messages": _spread(self.messages),
-            "graded_messages": _spread(self.graded_messages),
-            **{quantity: _spread(self.total(quantity)) for quantity in quantities},
+            "barrier_steps": self.barrier_steps,
+            "input_spikes": spread(self.input_spikes),
+            "messages": spread(self.messages),
+            "graded_messages": spread(self.graded_messages),
+            **{quantity: spread(self.total(quantity)) for quantity in QUANTITIES},
             "populations": [
-                {
-                    "population": p.population,
-                    "neurons": p.neurons,
-                    **{quantity: _spread(getattr(p, quantity)) for quantity in quantities},
-                }
+                {"population": p.population, "neurons": p.neurons} | {q: spread(getattr(p, q)) for q in QUANTITIES}
                 for p in self.populations
             ],
+            "connections": [_connection_json(c) for c in self.connections],
         }
 
     def __str__(self) -> str:
@@ -86,52 +176,38 @@ class Counts:
 
 
 def count(network: IntegerNetwork, record: Record) -> Counts:
-    """Count what `network` did in `record`, sample by sample; exact integers.
-
-    A synapse of weight 0 that a spike feeds is counted: a dense connection stores and reads it.
-    """
-    sent = {name: _spikes(record.spikes_of(network, name)) for name in network.shapes()}
-    populations = []
-    for p in network.populations:
-        trace = record.traces[p.name]
-        active = (trace.u != 0) | (trace.v != 0) | (trace.spikes != 0)
-        operations = [_per_neuron(network, record, c.source) @ c.fan_out() for c in network.incoming(p.name)]
-        populations.append(
-            PopulationCounts(
-                population=p.name,
-                neurons=p.size,
-                spikes=sent[p.name],
-                updates=np.full(record.samples, p.size * record.steps, dtype=np.int64),
-                active_updates=active.sum(axis=(1, 2), dtype=np.int64),
-                synaptic_operations=np.sum(operations, axis=0, dtype=np.int64) + np.zeros(record.samples, np.int64),
-            )
-        )
-    messages = graded_messages = np.zeros(record.samples, np.int64)
+    """Count what `network` did in `record`, sample by sample; exact integers."""
+    fired = {name: np.count_nonzero(record.spikes_of(network, name), axis=1) for name in network.shapes()}
     graded = {p.name for p in network.populations if p.graded}
-    for connection in network.connections:
-        messages = messages + sent[connection.source]
-        if connection.source in graded:
-            graded_messages = graded_messages + sent[connection.source]
+    connections = tuple(_connection(c, fired[c.source], c.source in graded) for c in network.connections)
+    populations = tuple(
+        _population(p, record, tuple(c for c in connections if c.target == p.name)) for p in network.populations
+    )
     return Counts(
+        network=network.name,
         samples=record.samples,
         steps=record.steps,
-        input_spikes=_spikes(record.inputs),
-        messages=messages,
-        graded_messages=graded_messages,
-        populations=tuple(populations),
+        barrier_steps=run_length(network, record.steps),
+        input_spikes=np.count_nonzero(record.inputs, axis=(1, 2)),
+        populations=populations,
+        connections=connections,
     )
 
 
-def _per_neuron(network: IntegerNetwork, record: Record, source: str) -> npt.NDArray[np.int64]:
-    """Spikes of each neuron of `source` over the window, (samples, neurons)."""
-    return np.count_nonzero(record.spikes_of(network, source), axis=1)
+def joined(parts: Sequence[Counts]) -> Counts:
+    """The counts of several runs of the same network, one behind the other."""
+    first = parts[0]
+    return replace(
+        first,
+        samples=sum(part.samples for part in parts),
+        input_spikes=np.concatenate([part.input_spikes for part in parts]),
+        populations=tuple(_stacked(group) for group in zip(*(part.populations for part in parts), strict=True)),
+        connections=tuple(_stacked(group) for group in zip(*(part.connections for part in parts), strict=True)),
+    )
 
 
-def _spikes(spikes: npt.NDArray[np.uint8] | npt.NDArray[np.int32]) -> PerSample:
-    return np.count_nonzero(spikes, axis=(1, 2))
-
-
-def _spread(values: PerSample) -> dict[str, Any]:
+def spread(values: PerSample) -> dict[str, Any]:
+    """Mean, standard deviation and extremes over the samples, and their sum."""
     numbers = values.astype(np.float64)
     return {
         "mean": float(numbers.mean()),
@@ -140,3 +216,58 @@ def _spread(values: PerSample) -> dict[str, Any]:
         "max": int(values.max()),
         "total": int(values.sum()),
     }
+
+
+def _connection(connection: Connection, fired: PerSample, graded: bool) -> ConnectionCounts:
+    """`fired`: spikes of each source neuron over the window, (samples, neurons)."""
+    stored, nonzero = connection.fan_out(), connection.nonzero_fan_out()
+    return ConnectionCounts(
+        source=connection.source,
+        target=connection.target,
+        kind=connection.kind,
+        delay=connection.delay,
+        synapses=int(stored.sum()),
+        nonzero_synapses=int(nonzero.sum()),
+        weight_bits=connection.weight_bits,
+        graded=graded,
+        spikes=fired.sum(axis=1, dtype=np.int64),
+        synaptic_operations=fired @ stored,
+        effective_operations=fired @ nonzero,
+    )
+
+
+def _population(p: Population, record: Record, incoming: tuple[ConnectionCounts, ...]) -> PopulationCounts:
+    trace = record.traces[p.name]
+    none = np.zeros(record.samples, np.int64)
+    spikes = np.count_nonzero(trace.spikes, axis=(1, 2))
+    active = np.count_nonzero((trace.u != 0) | (trace.v != 0) | (trace.spikes != 0), axis=(1, 2))
+    operations = sum((c.synaptic_operations for c in incoming), none)
+    updates = none + p.size * record.steps
+    kept = REGISTER_BITS * ((p.du < DECAY_ONE) + (p.dv < DECAY_ONE))
+    state_bits = operations * ACCUMULATOR_BITS + updates * (ACCUMULATOR_BITS + kept)
+    return PopulationCounts(
+        population=p.name,
+        neurons=p.size,
+        spikes_in=sum((c.spikes for c in incoming), none),
+        spikes=spikes,
+        updates=updates,
+        active_updates=active,
+        resets=spikes,
+        synaptic_operations=operations,
+        effective_operations=sum((c.effective_operations for c in incoming), none),
+        weight_bits_read=sum((c.weight_bits_read for c in incoming), none),
+        state_bits_read=state_bits,
+        state_bits_written=state_bits,
+    )
+
+
+def _connection_json(counts: ConnectionCounts) -> dict[str, Any]:
+    arrays = ("spikes", "synaptic_operations", "effective_operations", "weight_bits_read")
+    facts = ("source", "target", "kind", "delay", "synapses", "nonzero_synapses", "weight_bits", "graded")
+    return {f: getattr(counts, f) for f in facts} | {a: spread(getattr(counts, a)) for a in arrays}
+
+
+def _stacked(group: Sequence[Any]) -> Any:
+    """The first of a group of counts of the same thing, with everybody's arrays one behind the other."""
+    arrays = {f.name for f in fields(group[0]) if isinstance(getattr(group[0], f.name), np.ndarray)}
+    return replace(group[0], **{name: np.concatenate([getattr(one, name) for one in group]) for name in arrays})

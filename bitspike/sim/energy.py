@@ -8,8 +8,8 @@ import numpy.typing as npt
 
 from bitspike.convert.network import IntegerNetwork
 from bitspike.samples import SpikeData
-from bitspike.sim.counts import Counts, count
-from bitspike.sim.run import simulate
+from bitspike.sim.count_run import count_run
+from bitspike.sim.counts import Counts
 from bitspike.targets.prices import PriceList, price_list
 
 #: Said where graded spikes were sent.
@@ -93,20 +93,16 @@ def energy(
     data: SpikeData,
     chip: str = "loihi1",
     prices: str | None = None,
-    engine_name: str = "reference",
+    engine_name: str = "fast",
 ) -> Energy:
     """Run `network` on `data`, count, and price one inference on `chip`.
 
     Raises:
-        UsageError: where no prices of that chip are published; counts are then to be had from :func:`count_run`.
+        UsageError: where no prices of that chip are published; :func:`bitspike.sim.count_run.count_run` counts all the
+            same.
     """
     chosen = price_list(chip, prices)
     return price(count_run(network, data=data, engine_name=engine_name), chosen)
-
-
-def count_run(network: IntegerNetwork, *, data: SpikeData, engine_name: str = "reference") -> Counts:
-    """Run `network` on `data` and count what it does."""
-    return count(network, simulate(network, data, engine_name=engine_name))
 
 
 def price(counts: Counts, prices: PriceList) -> Energy:

@@ -1,108 +1,189 @@
-"""Counts against an independent slow count, and energy against a sum by hand."""
+"""Counts of every kind of network against an independent slow count, in chunks, from any engine, and as files."""
+
+import csv
+import json
 
 import numpy as np
 import pytest
-from builders import chain, spikes_for
+from builders import chain
+from builders import spikes_for as random_spikes
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from slow_count import slow_count
+from strategies import KINDS, networks, spatial_networks, spikes_for
 
+from bitspike.convert.connections import Conv2d, Dense, Identity, SumPool2d
+from bitspike.convert.network import DECAY_ONE, Input, IntegerNetwork, Population
+from bitspike.convert.retime import retime
+from bitspike.convert.weights import weights_of
 from bitspike.errors import UsageError
 from bitspike.samples import SpikeData
-from bitspike.sim.counts import count
-from bitspike.sim.energy import count_run, energy, price
+from bitspike.sim.count_run import chunk_size, count_run
+from bitspike.sim.counts import QUANTITIES, count
+from bitspike.sim.counts_file import COLUMNS, per_sample, write_counts
 from bitspike.sim.reference import run_reference
-from bitspike.targets.prices import GRADES, PRICE_LISTS, price_list
+
+ANY = st.one_of(networks(graded=True, heads=True, inputs=(1, 2)), spatial_networks(graded=True), spatial_networks())
+CONNECTION_QUANTITIES = ("spikes", "synaptic_operations", "effective_operations", "weight_bits_read")
 
 
-def slow_count(network, record):
-    """Synapse by synapse, step by step, in plain Python."""
-    fired = {network.input.name: record.inputs, **{name: t.spikes for name, t in record.traces.items()}}
-    result = []
-    for sample in range(record.samples):
-        row = {}
-        for p in network.populations:
-            operations = spikes = updates = active = 0
-            trace = record.traces[p.name]
-            for t in range(record.steps):
-                for c in network.incoming(p.name):
-                    for source in range(fired[c.source].shape[2]):
-                        if fired[c.source][sample, t, source]:
-                            operations += sum(1 for _ in range(p.size))
-                for n in range(p.size):
-                    updates += 1
-                    spikes += int(trace.spikes[sample, t, n])
-                    active += bool(trace.u[sample, t, n] or trace.v[sample, t, n] or trace.spikes[sample, t, n])
-            row[p.name] = (operations, spikes, updates, active)
-        result.append(row)
-    return result
-
-
-@pytest.mark.parametrize("seed", range(5))
-def test_counts_equal_the_slow_count(seed):
-    network = chain((7, 6, 5, 3), seed=seed, bias=seed % 2 == 0, vth=1)
-    record = run_reference(network, spikes_for(network, samples=3, seed=seed, rate=0.2))
+def assert_equals_the_slow_count(network, spikes):
+    record = run_reference(network, spikes)
     counts = count(network, record)
-    for sample, row in enumerate(slow_count(network, record)):
+    for sample, slow in enumerate(slow_count(network, record)):
+        assert counts.input_spikes[sample] == slow["input", "spikes"]
         for p in counts.populations:
-            found = p.synaptic_operations[sample], p.spikes[sample], p.updates[sample], p.active_updates[sample]
-            assert found == row[p.population]
-    assert np.array_equal(counts.input_spikes, record.inputs.sum((1, 2)))
-    assert counts.as_json()["synaptic_operations"]["total"] == int(counts.total("synaptic_operations").sum())
+            found = {q: int(getattr(p, q)[sample]) for q in QUANTITIES}
+            assert found == {q: slow[p.population, q] for q in QUANTITIES}, p.population
+        for number, c in enumerate(counts.connections):
+            found = {q: int(getattr(c, q)[sample]) for q in CONNECTION_QUANTITIES}
+            assert found == {q: slow[number, q] for q in CONNECTION_QUANTITIES}, c.name
+        sums = sum(slow[number, "spikes"] for number in range(len(counts.connections)))
+        assert counts.messages[sample] == sums
+    return counts
 
 
-def data_for(network, samples=4):
-    spikes = spikes_for(network, samples=samples)
-    return SpikeData(name="random", spikes=spikes, labels=np.zeros(samples, np.int64))
+@settings(max_examples=15, deadline=None)
+@given(st.data())
+def test_counts_are_the_slow_count(data):
+    network = data.draw(ANY)
+    assert_equals_the_slow_count(network, data.draw(spikes_for(network, samples=(1, 2))))
 
 
-def test_energy_is_counts_times_published_prices():
-    network = chain()
-    data = data_for(network)
-    counts = count_run(network, data=data)
-    sop, updates, active = (counts.total(q).mean() for q in ("synaptic_operations", "updates", "active_updates"))
-    estimate = energy(network, data=data)
-    expected = (23.6 * sop + 81 * active + 52 * (updates - active) + 1.7 * counts.messages.mean()) / 1000
-    assert estimate.nominal_nj == pytest.approx(expected, rel=1e-12)
-    assert estimate.low_nj == pytest.approx(expected - 0.029 * active, rel=1e-12)
-    assert estimate.high_nj == pytest.approx(expected + 0.029 * (updates - active), rel=1e-12)
-    assert sum(term.energy_nj for term in estimate.terms) == pytest.approx(estimate.nominal_nj)
-    assert estimate.grade == "simulated before silicon"
-    assert estimate.partial
-    assert "static power" in estimate.not_included
-    assert "spikes sent (this source prices none)" in estimate.not_included
-    text = str(estimate)
-    assert "prices davies2018 (simulated before silicon; 14 nm, 0.75 V)" in text
-    assert "not included:" in text
+@pytest.mark.slow
+@pytest.mark.parametrize("kind", KINDS)
+@settings(max_examples=100, deadline=None)
+@given(data=st.data())
+def test_a_hundred_networks_of_each_kind(kind, data):
+    network = data.draw(spatial_networks(kinds=(kind,), graded=True))
+    counts = assert_equals_the_slow_count(network, data.draw(spikes_for(network, samples=(1, 3))))
+    assert {c.kind for c in counts.connections} <= {kind, "dense"}
 
 
-def test_the_other_price_list_prices_spikes_and_messages_too():
-    network = chain()
-    estimate = energy(network, data=data_for(network), prices="sanafe")
-    assert [term.term for term in estimate.terms][-2:] == ["spikes sent", "messages within a tile"]
-    assert estimate.nominal_nj > energy(network, data=data_for(network)).nominal_nj
+@pytest.mark.slow
+@settings(max_examples=100, deadline=None)
+@given(st.data())
+def test_a_hundred_networks_of_any_shape(data):
+    network = data.draw(ANY)
+    assert_equals_the_slow_count(network, data.draw(spikes_for(network, samples=(1, 3))))
 
 
-def test_more_spikes_cost_more():
-    network = chain(bias=False)
-    quiet, loud = (
-        SpikeData(name="", spikes=spikes_for(network, rate=rate), labels=np.zeros(5, np.int64)) for rate in (0.05, 0.6)
+def data_for(network, samples=5, **options):
+    return SpikeData(
+        name="random", spikes=random_spikes(network, samples=samples, **options), labels=np.zeros(samples, np.int64)
     )
-    assert energy(network, data=quiet).nominal_nj < energy(network, data=loud).nominal_nj
 
 
-def test_price_lists_name_grade_and_source():
-    for prices in PRICE_LISTS:
-        assert prices.grade in GRADES
-        assert prices.source
-        assert prices.conditions
-        assert all(p.energy_pj > 0 for p in prices.prices)
+def assert_same(one, other):
+    assert per_sample(one) == per_sample(other)
 
 
-def test_chips_without_prices_are_refused():
-    with pytest.raises(UsageError, match="chip 'loihi2': no published prices per event; expected loihi1"):
-        price_list("loihi2")
-    with pytest.raises(UsageError, match="prices 'mine'; expected davies2018 or sanafe for chip loihi1"):
-        price_list("loihi1", "mine")
+@pytest.mark.parametrize("engine", ["reference", "fast", "onnx"])
+@pytest.mark.parametrize("chunk", [1, 2, None])
+def test_engines_and_chunks_change_nothing(engine, chunk):
+    network = chain(vth=1)
+    data = data_for(network)
+    whole = count(network, run_reference(network, data.spikes))
+    assert_same(count_run(network, data=data, engine_name=engine, chunk=chunk), whole)
 
 
-def test_one_sample_has_no_spread():
+def test_a_chunk_is_as_large_as_its_memory():
+    network = chain((100, 200, 4), steps=50)
+    assert chunk_size(network, 50) == (1 << 28) // (48 * 50 * 304)
+    assert chunk_size(network, 10**9) == 1
+
+
+def test_chip_time_changes_only_the_barriers():
+    network = chain((7, 6, 5, 3), vth=1, bias=False)
+    chip = retime(network)
+    spikes = random_spikes(network)
+    here, there = (count(n, run_reference(n, spikes)) for n in (network, chip))
+    for quantity in QUANTITIES:
+        assert np.array_equal(here.total(quantity), there.total(quantity)), quantity
+    assert (here.barrier_steps, there.barrier_steps) == (10, 10 + max(chip.latencies().values()))
+
+
+@pytest.mark.parametrize(
+    ("connection", "stored", "nonzero", "bits"),
+    [
+        (Dense(source="a", target="b", weights=weights_of([[1, -1], [1, 1]])), [2, 2], [2, 2], 1),
+        (Dense(source="a", target="b", weights=weights_of([[1, 0], [0, 0]])), [2, 2], [1, 0], 1),
+        (Dense(source="a", target="b", weights=weights_of([[1, 0], [-1, 1]])), [2, 2], [2, 1], 2),
+        (Dense(source="a", target="b", weights=weights_of([[-7, -1], [0, -2]])), [2, 2], [1, 2], 3),
+        (Identity(source="a", target="b", size=2, weight=-5), [1, 1], [1, 1], 3),
+        (Identity(source="a", target="b", size=2, weight=0), [1, 1], [0, 0], 1),
+        (SumPool2d(source="a", target="b", source_shape=(1, 2, 2), kernel=(2, 2)), [1] * 4, [1] * 4, 1),
+        (
+            Conv2d(
+                source="a", target="b", source_shape=(1, 1, 3), kernel=(1, 2), weights=weights_of([[3, 0], [-1, 1]])
+            ),
+            [2, 4, 2],
+            [2, 3, 1],
+            3,
+        ),
+    ],
+)
+def test_synapses_and_their_bits(connection, stored, nonzero, bits):
+    assert connection.fan_out().tolist() == stored
+    assert connection.nonzero_fan_out().tolist() == nonzero
+    assert connection.weight_bits == bits
+
+
+def test_forgotten_states_are_not_moved():
+    """Of 3 neurons in 10 steps, without a spike: the accumulator, and each register that lasts."""
+    for du, dv, bits in ((DECAY_ONE, DECAY_ONE, 16), (DECAY_ONE, 5, 40), (5, 5, 64)):
+        network = IntegerNetwork(
+            name="still",
+            steps=10,
+            inputs=(Input(name="input", shape=(1,)),),
+            populations=(Population(name="n", shape=(3,), du=du, dv=dv, vth=1, bias_mantissa=np.zeros(3, int)),),
+            connections=(Dense(source="input", target="n", weights=weights_of([[1]] * 3)),),
+            readouts=(),
+        )
+        counts = count(network, run_reference(network, np.zeros((1, 10, 1), np.uint8)))
+        assert counts.total("state_bits_read").tolist() == counts.total("state_bits_written").tolist() == [30 * bits]
+
+
+def test_the_csv_holds_every_number(tmp_path):
+    network = chain(vth=1)
+    counts = count_run(network, data=data_for(network, 2))
+    text = write_counts(counts, tmp_path / "counts.csv").read_text(encoding="utf-8")
+    rows = list(csv.DictReader(text.splitlines()))
+    assert list(rows[0]) == ["sample", "part", "name", *COLUMNS]
+    assert len(rows) == 3 * (2 + 3 + 3)
+    by_key = {(row["sample"], row["part"], row["name"]): row for row in rows}
+    hidden = counts.populations[0]
+    for quantity in QUANTITIES:
+        values = getattr(hidden, quantity)
+        assert by_key["1", "population", "hidden1"][quantity] == str(values[1])
+        assert by_key["total", "population", "hidden1"][quantity] == str(values.sum())
+    connection = by_key["0", "connection", "input -> hidden1"]
+    assert connection["effective_operations"] == str(counts.connections[0].effective_operations[0])
+    assert connection["updates"] == ""
+    assert by_key["0", "network", "chain"]["barrier_steps"] == "10"
+
+
+def test_the_json_holds_every_sample(tmp_path):
+    network = chain(vth=1)
+    counts = count_run(network, data=data_for(network, 3))
+    found = json.loads(write_counts(counts, tmp_path / "counts.json").read_text(encoding="utf-8"))
+    assert found == per_sample(counts)
+    assert found["format"] == "bitspike counts 1"
+    spikes = [part["spikes"] for part in found["parts"] if part["name"] == "hidden2"]
+    assert spikes == [counts.populations[1].spikes.tolist()]
+
+
+def test_another_ending_is_refused(tmp_path):
     network = chain()
-    assert price(count_run(network, data=data_for(network, 1)), price_list("loihi1")).sd_nj == 0.0
+    counts = count_run(network, data=data_for(network, 1))
+    with pytest.raises(UsageError, match=r"ending '\.txt'; expected \.csv or \.json"):
+        write_counts(counts, tmp_path / "counts.txt")
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_sums_in_json():
+    network = chain()
+    counts = count_run(network, data=data_for(network))
+    assert counts.as_json()["synaptic_operations"]["total"] == int(counts.total("synaptic_operations").sum())
+    assert counts.operations("dense").tolist() == counts.total("synaptic_operations").tolist()
+    assert counts.operations("conv").tolist() == [0] * 5
