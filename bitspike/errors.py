@@ -62,6 +62,19 @@ class RangeError(NetworkError):
     """A network whose state could leave the chip's registers."""
 
 
+class ChipError(BitspikeError):
+    """A chip whose figures are not what they should be; all faults are reported at once."""
+
+    def __init__(self, where: object, faults: Sequence[str]) -> None:
+        self.where = str(where)
+        self.faults = tuple(faults)
+        super().__init__(f"{where}: {'; '.join(self.faults)}")
+
+    def __reduce__(self) -> tuple[type, tuple[str, tuple[str, ...]]]:
+        """Pickle what it was made of, so that it can leave a process."""
+        return type(self), (self.where, self.faults)
+
+
 class UnsupportedError(BitspikeError):
     """Something that a format or a target cannot say exactly, named."""
 
