@@ -1,7 +1,8 @@
 """What is known of a chip: its figures, each with a unit, a source and a grade."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, fields
+from types import MappingProxyType
 from typing import Any, Generic, TypeVar
 
 T = TypeVar("T")
@@ -39,30 +40,32 @@ def _whole(value: object, low: int) -> bool:
     return type(value) is int and low <= value <= 1 << 40
 
 
-COUNT = Kind(expected="a whole number of 1 or more", accepts=lambda value: _whole(value, 1))
-SIZE = Kind(expected="a whole number of 0 or more", accepts=lambda value: _whole(value, 0))
-DURATION = Kind(
-    expected="a number of nanoseconds above 0",
-    accepts=lambda value: type(value) in (int, float) and 0 < float(str(value)) < 1e12,
-)
-WIDTHS = Kind(
-    expected="an array of ascending whole numbers of bits, 0..64",
-    accepts=lambda value: (
-        isinstance(value, tuple)
-        and 0 < len(value) <= 65
-        and all(_whole(width, 0) and width <= 64 for width in value)
-        and list(value) == sorted(set(value))
-    ),
-)
-RANGE = Kind(
-    expected="an array of the lowest and the highest whole number",
-    accepts=lambda value: (
-        isinstance(value, tuple)
-        and len(value) == 2
-        and all(type(end) is int and abs(end) <= 64 for end in value)
-        and value[0] <= value[1]
-    ),
-)
+def _durable(value: object) -> bool:
+    return isinstance(value, int | float) and not isinstance(value, bool) and 0 < value < 1e12
+
+
+def _widths(value: object) -> bool:
+    if not isinstance(value, tuple) or not all(_whole(width, 0) and width <= 64 for width in value):
+        return False
+    return len(value) > 0 and list(value) == sorted(set(value))
+
+
+def _range(value: object) -> bool:
+    if not isinstance(value, tuple) or len(value) != 2:
+        return False
+    return all(type(end) is int and abs(end) <= 64 for end in value) and value[0] <= value[1]
+
+
+def _kind(expected: str, accepts: Callable[[object], bool]) -> Mapping[str, Kind]:
+    """Metadata of a field."""
+    return MappingProxyType({"kind": Kind(expected=expected, accepts=accepts)})
+
+
+COUNT = _kind("a whole number of 1 or more", lambda value: _whole(value, 1))
+SIZE = _kind("a whole number of 0 or more", lambda value: _whole(value, 0))
+DURATION = _kind("a number of nanoseconds above 0", _durable)
+WIDTHS = _kind("an array of ascending whole numbers of bits, 0..64", _widths)
+RANGE = _kind("an array of the lowest and the highest whole number", _range)
 
 #: Figures that say something only together.
 TOGETHER = (
@@ -73,10 +76,6 @@ TOGETHER = (
 )
 #: A figure, and what it needs beside it.
 NEEDS = {"synapse_bits": "memory_word_bits"}
-
-
-def _figure(kind: Kind, *, needed: bool = False) -> Any:
-    return field(metadata={"kind": kind}) if needed else field(default=None, metadata={"kind": kind})
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -113,40 +112,40 @@ class Chip:
 
     name: str
     title: str
-    cores: Figure[int] = _figure(COUNT, needed=True)
-    neurons: Figure[int] = _figure(COUNT, needed=True)
-    synapse_bits: Figure[int] | None = _figure(COUNT)
-    input_axons: Figure[int] | None = _figure(COUNT)
-    output_axons: Figure[int] | None = _figure(COUNT)
-    shared_axon_slots: Figure[int] | None = _figure(COUNT)
-    shared_places: Figure[int] | None = _figure(COUNT)
-    synapses_per_block: Figure[int] | None = _figure(COUNT)
-    block_header_bits: Figure[int] | None = _figure(SIZE)
-    memory_word_bits: Figure[int] | None = _figure(COUNT)
-    weight_widths: Figure[tuple[int, ...]] | None = _figure(WIDTHS)
-    index_widths: Figure[tuple[int, ...]] | None = _figure(WIDTHS)
-    weight_exponents: Figure[tuple[int, int]] | None = _figure(RANGE)
-    delay_steps: Figure[int] | None = _figure(COUNT)
-    bias_max: Figure[int] | None = _figure(SIZE)
-    bias_exponent_max: Figure[int] | None = _figure(SIZE)
-    threshold_bits: Figure[int] | None = _figure(COUNT)
-    state_bits: Figure[int] | None = _figure(COUNT)
-    accumulator_bits: Figure[int] | None = _figure(COUNT)
-    payload_bits: Figure[int] | None = _figure(SIZE)
-    decay_groups: Figure[int] | None = _figure(COUNT)
-    threshold_groups: Figure[int] | None = _figure(COUNT)
-    synapse_formats: Figure[int] | None = _figure(COUNT)
-    mesh_rows: Figure[int] | None = _figure(COUNT)
-    mesh_columns: Figure[int] | None = _figure(COUNT)
-    cores_per_tile: Figure[int] | None = _figure(COUNT)
-    synaptic_operation_ns: Figure[float] | None = _figure(DURATION)
-    active_update_ns: Figure[float] | None = _figure(DURATION)
-    inactive_update_ns: Figure[float] | None = _figure(DURATION)
-    spike_ns: Figure[float] | None = _figure(DURATION)
-    hop_east_west_ns: Figure[float] | None = _figure(DURATION)
-    hop_north_south_ns: Figure[float] | None = _figure(DURATION)
-    barrier_least_ns: Figure[float] | None = _figure(DURATION)
-    barrier_most_ns: Figure[float] | None = _figure(DURATION)
+    cores: Figure[int] = field(metadata=COUNT)
+    neurons: Figure[int] = field(metadata=COUNT)
+    synapse_bits: Figure[int] | None = field(default=None, metadata=COUNT)
+    input_axons: Figure[int] | None = field(default=None, metadata=COUNT)
+    output_axons: Figure[int] | None = field(default=None, metadata=COUNT)
+    shared_axon_slots: Figure[int] | None = field(default=None, metadata=COUNT)
+    shared_places: Figure[int] | None = field(default=None, metadata=COUNT)
+    synapses_per_block: Figure[int] | None = field(default=None, metadata=COUNT)
+    block_header_bits: Figure[int] | None = field(default=None, metadata=SIZE)
+    memory_word_bits: Figure[int] | None = field(default=None, metadata=COUNT)
+    weight_widths: Figure[tuple[int, ...]] | None = field(default=None, metadata=WIDTHS)
+    index_widths: Figure[tuple[int, ...]] | None = field(default=None, metadata=WIDTHS)
+    weight_exponents: Figure[tuple[int, int]] | None = field(default=None, metadata=RANGE)
+    delay_steps: Figure[int] | None = field(default=None, metadata=COUNT)
+    bias_max: Figure[int] | None = field(default=None, metadata=SIZE)
+    bias_exponent_max: Figure[int] | None = field(default=None, metadata=SIZE)
+    threshold_bits: Figure[int] | None = field(default=None, metadata=COUNT)
+    state_bits: Figure[int] | None = field(default=None, metadata=COUNT)
+    accumulator_bits: Figure[int] | None = field(default=None, metadata=COUNT)
+    payload_bits: Figure[int] | None = field(default=None, metadata=SIZE)
+    decay_groups: Figure[int] | None = field(default=None, metadata=COUNT)
+    threshold_groups: Figure[int] | None = field(default=None, metadata=COUNT)
+    synapse_formats: Figure[int] | None = field(default=None, metadata=COUNT)
+    mesh_rows: Figure[int] | None = field(default=None, metadata=COUNT)
+    mesh_columns: Figure[int] | None = field(default=None, metadata=COUNT)
+    cores_per_tile: Figure[int] | None = field(default=None, metadata=COUNT)
+    synaptic_operation_ns: Figure[float] | None = field(default=None, metadata=DURATION)
+    active_update_ns: Figure[float] | None = field(default=None, metadata=DURATION)
+    inactive_update_ns: Figure[float] | None = field(default=None, metadata=DURATION)
+    spike_ns: Figure[float] | None = field(default=None, metadata=DURATION)
+    hop_east_west_ns: Figure[float] | None = field(default=None, metadata=DURATION)
+    hop_north_south_ns: Figure[float] | None = field(default=None, metadata=DURATION)
+    barrier_least_ns: Figure[float] | None = field(default=None, metadata=DURATION)
+    barrier_most_ns: Figure[float] | None = field(default=None, metadata=DURATION)
 
     def figures(self) -> dict[str, Figure[Any] | None]:
         """Every figure by its name, in the order of the class."""
