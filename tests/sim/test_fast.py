@@ -10,8 +10,7 @@ from bitspike.convert.connections import Conv2d, Dense
 from bitspike.convert.network import Input, IntegerNetwork, Population, Readout
 from bitspike.convert.weights import weights_of
 from bitspike.errors import RangeError, UsageError
-from bitspike.sim.fast import delivery
-from bitspike.sim.fast.run import run_fast
+from bitspike.sim.fast.run import FastEngine, run_fast
 from bitspike.sim.reference import run_reference
 
 
@@ -34,20 +33,8 @@ ANY = st.one_of(networks(graded=True, inputs=(1, 2), heads=True), spatial_networ
 def test_every_kind_of_network(data):
     network = data.draw(ANY)
     spikes = data.draw(spikes_for(network, samples=(1, 5)))
-    assert_equal(network, spikes, tile=data.draw(st.sampled_from([None, 1, 2])), threads=data.draw(st.integers(1, 3)))
-
-
-@settings(max_examples=60)
-@given(st.data())
-def test_both_forms_of_one_bit_weights(data):
-    network = data.draw(networks(one_bit=True, neurons=150))
-    spikes = data.draw(spikes_for(network))
-    before = delivery.CROSSOVER
-    try:
-        for delivery.CROSSOVER in (-1.0, 65.0):
-            assert_equal(network, spikes)
-    finally:
-        delivery.CROSSOVER = before
+    tile, chunk = (data.draw(st.sampled_from([None, 1, 2, 5])) for _ in range(2))
+    assert_equal(network, spikes, tile=tile, chunk=chunk, threads=data.draw(st.integers(1, 3)))
 
 
 @pytest.mark.slow
@@ -114,3 +101,56 @@ def test_a_network_without_a_proof_is_refused():
     )
     with pytest.raises(RangeError, match="population one: membrane v can reach"):
         run_fast(network, np.ones((1, 4000, 300), np.uint8))
+
+
+@settings(max_examples=80)
+@given(st.data())
+def test_a_stream_in_pieces_is_one_run(data):
+    network = data.draw(ANY)
+    spikes = data.draw(spikes_for(network, samples=(1, 3)))
+    names = [p.name for p in network.populations]
+    stream = FastEngine(network).stream(samples=len(spikes), steps=spikes.shape[1])
+    parts, at = [], 0
+    while at < spikes.shape[1]:
+        end = at + data.draw(st.integers(1, 4))
+        parts.append(stream.feed(spikes[:, at:end], record=names, states=True))
+        at = end
+    assert stream.step == spikes.shape[1]
+    expected = run_reference(network, spikes)
+    for name in names:
+        start = expected.latency[name]
+        for quantity in ("spikes", "u", "v"):
+            found = np.concatenate([getattr(part[name], quantity) for part in parts], axis=1)[:, start:]
+            assert np.array_equal(found, getattr(expected.traces[name], quantity)[:, : found.shape[1]])
+
+
+def test_a_stream_refuses_what_was_not_proved_and_what_does_not_fit():
+    engine = FastEngine(wide(recurrent=True))
+    stream = engine.stream(samples=2, steps=5)
+    stream.feed(np.zeros((2, 3, 252), np.uint8))
+    with pytest.raises(UsageError, match="stream at step 3; expected at most 5 steps"):
+        stream.feed(np.zeros((2, 3, 252), np.uint8))
+    with pytest.raises(UsageError, match=r"spikes of shape \(1, 1, 252\), up to 0; expected 0 and 1, \(2, st"):
+        stream.feed(np.zeros((1, 1, 252), np.uint8))
+    with pytest.raises(UsageError, match="stream of 0 samples and 1 steps"):
+        engine.stream(samples=0, steps=1)
+
+
+@pytest.mark.parametrize("sources", [3, 255, 256, 2500])
+@pytest.mark.parametrize("low", [-1, 0])
+def test_counters_of_any_height(sources, low):
+    """All spikes at once, few, and none; more than a byte and than eleven bits of them; targets that fill no column."""
+    random = np.random.default_rng(sources)
+    weights = random.choice([low, 1], (301, sources))
+    weights[0], weights[1] = 1, low
+    network = IntegerNetwork(
+        name="counts",
+        steps=4,
+        inputs=(Input(name="input", shape=(sources,)),),
+        populations=(Population(name="one", shape=(301,), dv=4096, vth=131071, bias_mantissa=np.zeros(301, np.int32)),),
+        connections=(Dense(source="input", target="one", weights=weights_of(weights), exponent=2),),
+        readouts=(Readout(population="one", kind="membrane_sum"),),
+    )
+    spikes = (random.random((3, 4, sources)) < np.array([1.0, 0.9, 0.01, 0.0])[:, None]).astype(np.uint8)
+    assert_equal(network, spikes)
+    assert run_fast(network, spikes).traces["one"].v[0, 0, 0] == 64 * 4 * sources

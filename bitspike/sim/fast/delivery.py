@@ -1,110 +1,114 @@
-"""How the rows of a source become summed input: one class a kind of connection, prepared once and used for every tile.
-
-Where a dense matrix has one-bit weights there are two forms: events add the weights of each spike, packed bits count
-whole words. Which is quicker depends on the spikes alone and is chosen for each tile by counting them.
-"""
+"""How the events of a source become summed input: one class a kind of connection, prepared once for all tiles."""
 
 from collections.abc import Callable
-from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 
 from bitspike.convert.connections import Connection, Conv2d, Dense, Identity, SumPool2d, Windowed
 from bitspike.convert.weights import BinaryWeights
 from bitspike.errors import UnsupportedError
 from bitspike.sim.fast import kernels
+from bitspike.sim.fast.counting import by_source, count
+from bitspike.sim.fast.sources import Array, Events, whole
+from bitspike.sim.fast.vectors import LANES
 
-Array = npt.NDArray[Any]
-#: Spikes a word of 64 sources from which on counting bits is quicker than adding events; see `bitspike bench sim`.
-CROSSOVER = 5.0
-
-
-class Rows:
-    """Spikes of one source, shape (rows, neurons), with their events and packed words, made when first asked for."""
-
-    def __init__(self, spikes: Array) -> None:
-        self.spikes = np.ascontiguousarray(spikes)
-        self.count = int(np.count_nonzero(self.spikes))
-        self._events: tuple[Array, Array, Array] | None = None
-        self._words: Array | None = None
-
-    @property
-    def events(self) -> tuple[Array, Array, Array]:
-        """Places, values, and where each row begins."""
-        if self._events is None:
-            places, values = np.empty(self.count, np.int32), np.empty(self.count, np.int32)
-            offsets = np.empty(len(self.spikes) + 1, np.int64)
-            kernels.list_events(self.spikes, places, values, offsets)
-            self._events = places, values, offsets
-        return self._events
-
-    @property
-    def words(self) -> Array:
-        """Bits, 64 to a word."""
-        if self._words is None:
-            rows, neurons = self.spikes.shape
-            self._words = np.empty((rows, -(-neurons // 64)), np.uint64)
-            kernels.pack_bits(self.spikes, self._words)
-        return self._words
+Deliver = Callable[[Events, Array, Array, bool], None]
+"""Adds what a source's events send, by pairs (input row, source row), to the inputs, (rows, neurons in whole columns).
+Where the last argument is true, what was left in the inputs is forgotten first; the pairs then have every row."""
 
 
-Deliver = Callable[[Rows, Array, Array], None]
-
-
-def prepare(connection: Connection) -> Deliver:
-    """Return a function of a source's rows, of pairs (input row, source row), and of the inputs that it adds to."""
+def prepare(connection: Connection, graded: bool) -> Deliver:
+    """Return the delivery of a connection whose source sends payloads, or binary spikes."""
     if isinstance(connection, Dense):
-        return _dense(connection)
+        if isinstance(connection.weights, BinaryWeights) and not graded:
+            return _counted(connection, connection.weights)
+        return _added(connection, graded)
     if isinstance(connection, Identity):
-        weight = np.int16(connection.weight << connection.exponent)
-        return lambda rows, pairs, inputs: kernels.identity_events(rows.events, weight, pairs, inputs)
+        return _identity(connection, graded)
     if isinstance(connection, Conv2d | SumPool2d):
-        return _windowed(connection)
+        return _windowed(connection, graded)
     raise UnsupportedError(f"connection {connection.name}: kind {connection.kind}; the fast engine has no such kind")
 
 
-def _dense(connection: Dense) -> Deliver:
-    by_source = np.ascontiguousarray(connection.effective().T.astype(np.int16))
-    packed = connection.weights if isinstance(connection.weights, BinaryWeights) else None
-    low = 0 if packed is None else packed.low
+def _parts(events: Events) -> tuple[Array, Array, Array, Array]:
+    return events.places, events.values, events.offsets, events.active
 
-    def deliver(rows: Rows, pairs: Array, inputs: Array) -> None:
-        graded = rows.spikes.dtype != np.uint8
-        crowded = rows.count > CROSSOVER * len(rows.spikes) * -(-rows.spikes.shape[1] // 64)
-        if packed is not None and crowded and not graded:
-            kernels.dense_words(rows.words, packed.words, low, connection.exponent, pairs, inputs)
-        else:
-            kernels.dense_events(rows.events, by_source, graded, pairs, inputs)
+
+def _counted(connection: Dense, weights: BinaryWeights) -> Deliver:
+    """One-bit weights and binary spikes: carry-save counters."""
+    bits = by_source(weights)
+    factor, low = (1 - weights.low) << connection.exponent, weights.low << connection.exponent
+
+    def deliver(events: Events, pairs: Array, inputs: Array, fresh: bool) -> None:
+        count(events.places, events.offsets, events.active, bits, factor, low, pairs, fresh, inputs)
 
     return deliver
 
 
-def _windowed(connection: Conv2d | SumPool2d) -> Deliver:
+def _added(connection: Dense, graded: bool) -> Deliver:
+    """Weights of several bits, or payloads: rows of weights are added."""
+    effective = connection.effective().T
+    weights = np.zeros((effective.shape[0], whole(effective.shape[1])), np.int16)
+    weights[:, : effective.shape[1]] = effective
+
+    def deliver(events: Events, pairs: Array, inputs: Array, fresh: bool) -> None:
+        if fresh:
+            inputs[:] = 0
+        kernels.dense_events(_parts(events), graded, weights, pairs, inputs)
+
+    return deliver
+
+
+def _identity(connection: Identity, graded: bool) -> Deliver:
+    weight = connection.weight << connection.exponent
+
+    def deliver(events: Events, pairs: Array, inputs: Array, fresh: bool) -> None:
+        if fresh:
+            inputs[:] = 0
+        kernels.identity_events(_parts(events), graded, weight, pairs, inputs)
+
+    return deliver
+
+
+def _windowed(connection: Conv2d | SumPool2d, graded: bool) -> Deliver:
+    """Convolutions and pooling: each event adds to the targets of the windows that see it."""
     weights, begins = _by_source_channel(connection)
+    window = _windows(connection)
     channels, height, width = connection.target_shape
-    geometry = (
-        connection.source_shape[1:],
-        connection.stride,
-        connection.padding,
-        connection.dilation,
-        (height, width),
-        begins,
-    )
+    room = channels * height * width + weights.shape[2]
 
-    def deliver(rows: Rows, pairs: Array, inputs: Array) -> None:
-        scratch = np.empty((height, width, channels), np.int16)
-        kernels.windowed_events(rows.events, weights, geometry, pairs, scratch, inputs)
+    def deliver(events: Events, pairs: Array, inputs: Array, fresh: bool) -> None:
+        if fresh:
+            inputs[:] = 0
+        scratch = np.empty(room, np.int16)
+        shape = (channels, height * width)
+        kernels.windowed_events(_parts(events), graded, weights, window, shape, begins, scratch, pairs, inputs)
 
     return deliver
+
+
+def _windows(connection: Windowed) -> tuple[Array, Array, Array]:
+    """Return of each place of the source the windows that see it: where its list begins, and the lists' two columns."""
+    (height, width), (rows, columns) = connection.source_shape[1:], connection.target_shape[1:]
+    high, wide = connection.window
+    row, column, y, x = np.indices((rows, columns, high, wide)).reshape(4, -1)
+    from_y = row * connection.stride[0] + y * connection.dilation[0] - connection.padding[0]
+    from_x = column * connection.stride[1] + x * connection.dilation[1] - connection.padding[1]
+    inside = (from_y >= 0) & (from_y < height) & (from_x >= 0) & (from_x < width)
+    place = (from_y * width + from_x)[inside]
+    order = np.argsort(place, kind="stable")
+    lists = np.searchsorted(place[order], np.arange(height * width + 1))
+    return lists, (y * wide + x)[inside][order], (row * columns + column)[inside][order]
 
 
 def _by_source_channel(connection: Windowed) -> tuple[Array, Array]:
-    """Return weights, (source channels, window height and width, targets of a group), and each group's first target."""
+    """Return weights, (source channels, window places, targets of a group in whole lanes), and each group's begin."""
     height, width = connection.window
-    taps = np.stack([[connection.tap(y, x) for x in range(width)] for y in range(height)])
+    taps = np.stack([connection.tap(y, x) for y in range(height) for x in range(width)])
     connected = connection.connected()
     begins = connected.argmax(axis=0)
     size = int(connected[:, 0].sum())
-    weights = np.stack([taps[:, :, begin : begin + size, c] for c, begin in enumerate(begins.tolist())])
-    return np.ascontiguousarray(weights.astype(np.int16)), begins.astype(np.int64)
+    weights = np.zeros((len(begins), len(taps), -(-size // LANES) * LANES), np.int16)
+    for channel, begin in enumerate(begins.tolist()):
+        weights[channel, :, :size] = taps[:, begin : begin + size, channel]
+    return weights, begins.astype(np.int64)

@@ -6,10 +6,8 @@ weights stays in the cache for many rows. Those that do - recurrent ones - share
 
 from dataclasses import dataclass
 
-import numpy as np
-
-from bitspike.convert.network import DECAY_ONE, STATE_SHIFT, IntegerNetwork, Population
-from bitspike.sim.fast.delivery import Array, Deliver, prepare
+from bitspike.convert.network import IntegerNetwork, Population
+from bitspike.sim.fast.delivery import Deliver, prepare
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -39,10 +37,17 @@ class Group:
 
 @dataclass(frozen=True, kw_only=True)
 class Plan:
-    """A network made ready."""
+    """A network made ready.
+
+    Attributes:
+        network: what was prepared.
+        groups: in the order in which they take their turns.
+        leads: of each input and population the steps for which its spikes are still read: its longest delay.
+    """
 
     network: IntegerNetwork
     groups: tuple[Group, ...]
+    leads: dict[str, int]
 
     @property
     def widest(self) -> int:
@@ -52,35 +57,21 @@ class Plan:
 
 def make_plan(network: IntegerNetwork) -> Plan:
     """Prepare a legal network."""
-    found = [Synapses(source=c.source, target=c.target, delay=c.delay, deliver=prepare(c)) for c in network.connections]
-    groups = []
-    for names in _turns(network):
-        groups.append(
-            Group(
-                populations=tuple(p for p in network.populations if p.name in names),
-                outer=tuple(s for s in found if s.target in names and s.source not in names),
-                inner=tuple(s for s in found if s.target in names and s.source in names),
-            )
+    graded = {p.name for p in network.populations if p.graded}
+    found = [
+        Synapses(source=c.source, target=c.target, delay=c.delay, deliver=prepare(c, c.source in graded))
+        for c in network.connections
+    ]
+    groups = tuple(
+        Group(
+            populations=tuple(p for p in network.populations if p.name in names),
+            outer=tuple(s for s in found if s.target in names and s.source not in names),
+            inner=tuple(s for s in found if s.target in names and s.source in names),
         )
-    return Plan(network=network, groups=tuple(groups))
-
-
-def settings(population: Population) -> tuple[object, ...]:
-    """What the neurons' kernel takes; see :func:`bitspike.sim.fast.kernels.neurons`."""
-    return (
-        np.int32(DECAY_ONE - population.du),
-        np.int32(DECAY_ONE - population.dv),
-        np.int32(population.vth << STATE_SHIFT),
-        population.reset == "zero",
-        population.start,
-        population.graded,
-        np.int32(population.payload_shift),
+        for names in _turns(network)
     )
-
-
-def bias(population: Population) -> Array:
-    """The bias of each neuron in 1/64 weight unit."""
-    return population.bias.astype(np.int32)
+    leads = {node.name: max((s.delay for s in found if s.source == node.name), default=0) for node in network.nodes()}
+    return Plan(network=network, groups=groups, leads=leads)
 
 
 def _turns(network: IntegerNetwork) -> list[set[str]]:

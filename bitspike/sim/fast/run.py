@@ -1,4 +1,7 @@
-"""The fast engine's runs: tiles of samples on all cores, each through the groups of the plan."""
+"""The fast engine: whole data sets in tiles on all cores, or an endless stream chunk by chunk.
+
+Every value is that of :mod:`bitspike.sim.reference`: tests compare them on thousands of networks.
+"""
 
 import os
 from collections.abc import Collection
@@ -8,72 +11,160 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from bitspike.convert.network import IntegerNetwork, Population
+from bitspike.convert.network import IntegerNetwork
 from bitspike.convert.ranges import check_range
 from bitspike.errors import UsageError
-from bitspike.sim.fast import kernels
-from bitspike.sim.fast.delivery import Array, Rows
-from bitspike.sim.fast.plan import Group, Plan, bias, make_plan, settings
+from bitspike.sim.fast.plan import make_plan
+from bitspike.sim.fast.session import Chunk, Session
+from bitspike.sim.fast.sources import Array
 from bitspike.sim.record import Record, Trace, run_length
 
-#: Numbers of the widest population over a whole run that a tile has: its inputs then stay in the cache.
+#: Inputs of the widest population that a tile holds: they then stay in a core's cache.
 TILE = 1 << 20
-_NONE = np.empty((0, 0, 0), np.int32)
+#: Most steps that a tile runs at once.
+CHUNK = 128
 
 
-def run_fast(
-    network: IntegerNetwork,
-    spikes: npt.NDArray[np.uint8],
-    *,
-    record: Collection[str] | None = None,
-    threads: int | None = None,
-    tile: int | None = None,
-) -> Record:
-    """Run a legal network as :func:`bitspike.sim.reference.run_reference` does, integer for integer.
+class FastEngine:
+    """A network made ready to run: weights packed once, for as many runs as one likes.
 
     Args:
-        network: its range proof must hold: the engine relies on it and is not told of an overflow otherwise.
-        spikes: 0 or 1, shape (samples, steps, neurons of all inputs).
-        record: names of the populations to keep; all by default. The others are not in the record's traces.
-        threads: all cores by default. No result depends on it.
-        tile: samples that go through together; chosen by size by default. No result depends on it.
-
-    Raises:
-        RangeError: where a state could leave its register.
-        UsageError: an unknown population, or fewer than one thread or sample.
+        network: a legal network. Its range proof must hold for the length of each run.
     """
-    check_range(network, spikes.shape[1])
-    kept = {p.name for p in network.populations} if record is None else set(record)
-    for name in kept:
-        network.population(name)
-    plan = make_plan(network)
-    traces = {name: _empty(network.population(name), spikes.shape[:2]) for name in kept}
-    size = tile or max(1, min(64, TILE // (run_length(network, spikes.shape[1]) * plan.widest)))
-    workers = threads or os.cpu_count() or 1
-    if size < 1 or workers < 1:
-        raise UsageError(f"tile {size}, threads {workers}; expected 1 or more")
 
-    def work(first: int) -> None:
-        rows = slice(first, min(first + size, len(spikes)))
-        _run_tile(plan, spikes[rows], {name: _part(trace, rows) for name, trace in traces.items()})
+    def __init__(self, network: IntegerNetwork) -> None:
+        self.network = network
+        self._plan = make_plan(network)
+        self._proved = 0
 
-    starts = range(0, len(spikes), size)
-    if workers == 1 or len(starts) == 1:
-        for first in starts:
-            work(first)
-    else:
-        with ThreadPoolExecutor(workers) as pool:
-            list(pool.map(work, starts))
-    ordered = {p.name: Trace(**traces[p.name]) for p in network.populations if p.name in kept}
-    return Record(engine="fast", inputs=spikes, traces=ordered, latency=network.latencies())
+    def run(
+        self,
+        spikes: npt.NDArray[np.uint8],
+        *,
+        record: Collection[str] | None = None,
+        threads: int | None = None,
+        tile: int | None = None,
+        chunk: int | None = None,
+    ) -> Record:
+        """Run samples as :func:`bitspike.sim.reference.run_reference` does, integer for integer.
+
+        Args:
+            spikes: 0 or 1, shape (samples, steps, neurons of all inputs).
+            record: names of the populations to keep; all by default. The others are not in the record's traces.
+            threads: all cores by default. No result depends on it.
+            tile: samples that go through together; chosen by size by default. No result depends on it.
+            chunk: steps that a tile runs at once. No result depends on it.
+
+        Raises:
+            RangeError: where a state could leave its register.
+            UsageError: an unknown population, or fewer than one thread, sample or step.
+        """
+        self._prove(spikes.shape[1])
+        kept = {p.name for p in self.network.populations} if record is None else set(record)
+        shapes = {name: (*spikes.shape[:2], self.network.population(name).size) for name in kept}
+        length = run_length(self.network, spikes.shape[1])
+        chunk = CHUNK if chunk is None else chunk
+        size = max(1, min(64, TILE // (min(length, max(1, chunk)) * self._plan.widest))) if tile is None else tile
+        workers = os.cpu_count() or 1 if threads is None else threads
+        if size < 1 or workers < 1 or chunk < 1:
+            raise UsageError(f"tile {size}, threads {workers}, chunk {chunk}; expected 1 or more")
+        traces = {name: _empty(self.network, name, shape) for name, shape in shapes.items()}
+
+        starts = range(0, len(spikes), size)
+        workers = min(workers, len(starts))
+
+        def work(worker: int) -> None:
+            session = Session(self._plan, size)
+            for first in starts[worker::workers]:
+                rows = slice(first, min(first + size, len(spikes)))
+                if rows.stop - first < size:
+                    session = Session(self._plan, rows.stop - first)
+                _run_tile(session, spikes[rows], chunk, {name: _part(trace, rows) for name, trace in traces.items()})
+
+        if workers < 2:
+            work(0)
+        else:
+            with ThreadPoolExecutor(workers) as pool:
+                list(pool.map(work, range(workers)))
+        ordered = {p.name: Trace(**traces[p.name]) for p in self.network.populations if p.name in kept}
+        return Record(engine="fast", inputs=spikes, traces=ordered, latency=self.network.latencies())
+
+    def stream(self, *, samples: int = 1, steps: int = 10_000) -> "Stream":
+        """Begin a run that is fed chunk by chunk: for input that does not end, or does not fit in memory.
+
+        Args:
+            samples: independent streams that are fed together.
+            steps: for how many the range is proved; a stream refuses more.
+
+        Raises:
+            RangeError: where a state could leave its register within them.
+            UsageError: fewer than one sample or step.
+        """
+        if samples < 1 or steps < 1:
+            raise UsageError(f"stream of {samples} samples and {steps} steps; expected 1 or more")
+        self._prove(steps)
+        return Stream(Session(self._plan, samples), steps)
+
+    def _prove(self, steps: int) -> None:
+        if steps > self._proved:
+            check_range(self.network, steps)
+            self._proved = steps
 
 
-def _empty(population: Population, shape: tuple[int, int]) -> dict[str, Any]:
-    whole = (*shape, population.size)
+class Stream:
+    """A run that goes on: states are kept from chunk to chunk. `step` counts the steps that were run."""
+
+    def __init__(self, session: Session, limit: int) -> None:
+        self._session, self._limit = session, limit
+
+    @property
+    def step(self) -> int:
+        """Steps that were run."""
+        return self._session.step
+
+    def feed(
+        self, spikes: npt.NDArray[np.uint8], *, record: Collection[str] | None = None, states: bool = False
+    ) -> dict[str, Trace]:
+        """Run the next steps and return what the populations did in them.
+
+        A population of latency d (its `start`; 0 for a network in the time of training) answers the input of a step d
+        steps later.
+
+        Args:
+            spikes: 0 or 1, shape (samples, steps, neurons of all inputs).
+            record: names of the populations that are wanted; by default those that are read out.
+            states: whether currents and membranes are wanted; otherwise they have no samples.
+
+        Raises:
+            UsageError: for another shape or other values, an unknown population, or more steps than were proved.
+        """
+        session = self._session
+        network = session.plan.network
+        expected = session.samples, network.input_size
+        if spikes.ndim != 3 or (spikes.shape[0], spikes.shape[2]) != expected or spikes.max(initial=0) > 1:
+            raise UsageError(
+                f"spikes of shape {spikes.shape}, up to {spikes.max(initial=0)}; "
+                f"expected 0 and 1, ({expected[0]}, steps, {expected[1]})"
+            )
+        if session.step + spikes.shape[1] > self._limit:
+            raise UsageError(f"stream at step {session.step}; expected at most {self._limit} steps: stream(steps=...)")
+        wanted = {r.population for r in network.readouts} if record is None else set(record)
+        for name in wanted:
+            network.population(name)
+        found = session.advance(spikes, wanted, states)
+        return {name: Trace(spikes=c.spikes.copy(), u=c.u.copy(), v=c.v.copy()) for name, c in found.items()}
+
+
+def run_fast(network: IntegerNetwork, spikes: npt.NDArray[np.uint8], **options: Any) -> Record:
+    """Run a legal network once; for the options see :meth:`FastEngine.run`."""
+    return FastEngine(network).run(spikes, **options)
+
+
+def _empty(network: IntegerNetwork, name: str, shape: tuple[int, ...]) -> dict[str, Any]:
     return {
-        "spikes": np.empty(whole, population.spike_dtype),
-        "u": np.empty(whole, np.int32),
-        "v": np.empty(whole, np.int32),
+        "spikes": np.empty(shape, network.population(name).spike_dtype),
+        "u": np.empty(shape, np.int32),
+        "v": np.empty(shape, np.int32),
     }
 
 
@@ -81,87 +172,23 @@ def _part(trace: dict[str, Any], rows: slice) -> dict[str, Array]:
     return {key: array[rows] for key, array in trace.items()}
 
 
-class _Tile:
-    """Spikes of the samples of a tile by population, and where the records of some go."""
-
-    def __init__(self, network: IntegerNetwork, spikes: Array, results: dict[str, dict[str, Array]]) -> None:
-        self.samples, self.steps, _ = spikes.shape
-        self.length = run_length(network, self.steps)
-        padded = np.pad(spikes, ((0, 0), (0, self.length - self.steps), (0, 0)))
-        self.fired: dict[str, Array] = dict(network.input_spikes(padded))
-        self.rows: dict[str, Rows] = {}
-        self.results = results
-
-    def whole(self, name: str) -> Rows:
-        """All rows of a source, (sample, step) in C order."""
-        if name not in self.rows:
-            fired = self.fired[name]
-            self.rows[name] = Rows(fired.reshape(-1, fired.shape[2]))
-        return self.rows[name]
-
-    def pairs(self, delay: int) -> Array:
-        """Which row of inputs takes which row of a source, `delay` steps earlier."""
-        numbers = np.arange(self.samples * self.length, dtype=np.int64).reshape(self.samples, self.length)
-        return np.stack([numbers[:, delay:].ravel(), numbers[:, : self.length - delay].ravel()], axis=1)
+def _run_tile(session: Session, spikes: Array, chunk: int, results: dict[str, dict[str, Array]]) -> None:
+    network, steps = session.plan.network, spikes.shape[1]
+    length, starts = run_length(network, steps), network.latencies()
+    session.reset()
+    for first in range(0, length, chunk):
+        last = min(length, first + chunk)
+        given = spikes[:, first:last]
+        silence = last - first - given.shape[1]
+        if silence:
+            given = np.pad(given, ((0, 0), (0, silence), (0, 0)))
+        for name, found in session.advance(given, results).items():
+            _keep(results[name], found, first - starts[name], steps)
 
 
-class _State:
-    """One population in one tile."""
-
-    def __init__(self, population: Population, tile: _Tile) -> None:
-        self.population, self.tile = population, tile
-        shape = (tile.samples, tile.length, population.size)
-        self.inputs = np.zeros(shape, np.int16)
-        self.fired = np.empty(shape, population.spike_dtype)
-        self.state = np.zeros((2, tile.samples, population.size), np.int32)
-        recorded = population.name in tile.results
-        self.currents, self.membranes = (np.empty(shape, np.int32) if recorded else _NONE for _ in range(2))
-        self.settings, self.bias = settings(population), bias(population)
-
-    @property
-    def flat(self) -> Array:
-        """The inputs as rows."""
-        return self.inputs.reshape(-1, self.population.size)
-
-    def advance(self, first: int, last: int) -> None:
-        """Run steps `first` to `last` - 1."""
-        kernels.neurons(
-            self.inputs, self.state, self.bias, self.settings, (first, last), self.fired, self.currents, self.membranes
-        )
-
-    def finish(self) -> None:
-        """Hand the spikes to later groups, and the window of what is recorded to the record."""
-        self.tile.fired[self.population.name] = self.fired
-        if self.population.name in self.tile.results:
-            window = slice(self.population.start, self.population.start + self.tile.steps)
-            found = {"spikes": self.fired, "u": self.currents, "v": self.membranes}
-            for key, result in self.tile.results[self.population.name].items():
-                result[:] = found[key][:, window]
-
-
-def _run_tile(plan: Plan, spikes: Array, results: dict[str, dict[str, Array]]) -> None:
-    tile = _Tile(plan.network, spikes, results)
-    for group in plan.groups:
-        states = {p.name: _State(p, tile) for p in group.populations}
-        for one in group.outer:
-            if one.delay < tile.length:
-                one.deliver(tile.whole(one.source), tile.pairs(one.delay), states[one.target].flat)
-        if group.inner:
-            _step_by_step(group, states, tile)
-        else:
-            for state in states.values():
-                state.advance(0, tile.length)
-        for state in states.values():
-            state.finish()
-
-
-def _step_by_step(group: Group, states: dict[str, _State], tile: _Tile) -> None:
-    begins = np.arange(tile.samples, dtype=np.int64)
-    for step in range(tile.length):
-        for population in group.populations:
-            state = states[population.name]
-            for one in group.inner:
-                if one.target == population.name and step >= one.delay:
-                    rows = Rows(states[one.source].fired[:, step - one.delay])
-                    one.deliver(rows, np.stack([begins * tile.length + step, begins], axis=1), state.flat)
-            state.advance(step, step + 1)
+def _keep(result: dict[str, Array], found: Chunk, first: int, steps: int) -> None:
+    """Copy what falls into the window: the chunk's first step is step `first` of it."""
+    begin, end = max(0, first), min(steps, first + found.spikes.shape[1])
+    if begin < end:
+        for key, array in result.items():
+            array[:, begin:end] = getattr(found, key)[:, begin - first : end - first]

@@ -1,0 +1,109 @@
+"""The compiled neurons of the fast engine: sixteen at a time, their spikes as bits; those with payloads one by one.
+
+The equations are those of :mod:`bitspike.sim.reference`. The range proof says that no state leaves 24 bits.
+"""
+
+from typing import Any
+
+import numpy as np
+from numba import njit
+
+from bitspike.sim.fast.vectors import (
+    LANES,
+    above,
+    after,
+    all_states,
+    charge,
+    decay,
+    load_inputs,
+    load_states,
+    minus,
+    plus,
+    store_states,
+)
+
+_LOW = np.int32(4095)
+
+
+@njit(cache=True, nogil=True)
+def binary(  # noqa: PLR0917
+    inputs: Any, state: Any, bias: Any, settings: Any, steps: Any, fired: Any, currents: Any, membranes: Any
+) -> None:
+    """Run neurons that send binary spikes through some steps, all samples.
+
+    Args:
+        inputs: shape (samples, steps, neurons in whole columns), int16.
+        state: u and v, shape (2, samples, neurons), int32; carried on.
+        bias: shape (neurons,), int32; all arrays have the neurons that fill a column, which never fire.
+        settings: what a step keeps of u and of v in 1/4096, threshold in 1/64, reset to zero, the step that begins
+            with cleared states, and how many steps before these `fired` begins.
+        steps: first, and the one after the last.
+        fired: result, shape (samples, lead + steps, neurons / 16), uint16: bits, the lowest first.
+        currents, membranes: results, shape (samples, steps, neurons), int32; of no samples where nobody records them.
+    """
+    keep_u, keep_v, threshold, zero, start, lead = settings
+    limit = all_states(np.int32(threshold))
+    nothing = all_states(np.int32(0))
+    recorded = len(currents) > 0
+    for sample in range(len(inputs)):
+        u, v = state[0, sample], state[1, sample]
+        for step in range(steps[0], steps[1]):
+            if step == start:
+                u[:] = 0
+                v[:] = 0
+            row, bits = inputs[sample, step], fired[sample, lead + step]
+            for n in range(0, len(v), LANES):
+                current = nothing
+                if keep_u:
+                    current = decay(load_states(u, n), keep_u)
+                current = charge(current, load_inputs(row, n))
+                if keep_u:
+                    store_states(u, n, current)
+                membrane = load_states(v, n)
+                if keep_v != 4096:
+                    membrane = decay(membrane, keep_v)
+                membrane = plus(plus(membrane, current), load_states(bias, n))
+                bits[n // LANES] = above(membrane, limit)
+                membrane = after(membrane, limit, nothing if zero else minus(membrane, limit))
+                store_states(v, n, membrane)
+                if recorded:
+                    store_states(currents[sample, step], n, current)
+                    store_states(membranes[sample, step], n, membrane)
+
+
+@njit(cache=True, nogil=True)
+def _decayed(state: Any, keep: Any) -> Any:
+    """Return ``sign(x) * (|x| * keep >> 12)``, in 32 bits."""
+    size = abs(state)
+    part = (size >> np.int32(12)) * keep + (((size & _LOW) * keep) >> np.int32(12))
+    return part if state >= 0 else -part
+
+
+@njit(cache=True, nogil=True)
+def graded(  # noqa: PLR0917
+    inputs: Any, state: Any, bias: Any, settings: Any, shift: Any, steps: Any, fired: Any, currents: Any, membranes: Any
+) -> None:
+    """Run neurons that send payloads, as :func:`binary` runs the others.
+
+    Args:
+        inputs, state, bias, settings, steps, currents, membranes: as there.
+        shift: low bits of the membrane that a payload leaves out.
+        fired: result, shape (samples, lead + steps, neurons), int32: 0 or the payload.
+    """
+    keep_u, keep_v, threshold, zero, start, lead = settings
+    recorded = len(currents) > 0
+    for sample in range(len(inputs)):
+        u, v = state[0, sample], state[1, sample]
+        for step in range(steps[0], steps[1]):
+            for n in range(len(v)):
+                old_u, old_v = (np.int32(0), np.int32(0)) if step == start else (u[n], v[n])
+                u[n] = _decayed(old_u, keep_u) + (np.int32(inputs[sample, step, n]) << np.int32(6))
+                membrane = _decayed(old_v, keep_v) + u[n] + bias[n]
+                fired[sample, lead + step, n] = 0
+                if membrane > threshold:
+                    fired[sample, lead + step, n] = membrane >> shift
+                    membrane = np.int32(0) if zero else membrane - threshold
+                v[n] = membrane
+                if recorded:
+                    currents[sample, step, n] = u[n]
+                    membranes[sample, step, n] = membrane

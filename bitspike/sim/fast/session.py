@@ -1,0 +1,191 @@
+"""Some samples in the middle of a run: their states, and the last spikes that delayed connections still read.
+
+A session is fed chunk by chunk. Within a chunk each group of populations goes through all steps at once, so that its
+weights stay in the cache; a recurrent group goes step by step.
+"""
+
+import math
+from collections.abc import Collection, Mapping
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+
+from bitspike.convert.network import DECAY_ONE, STATE_SHIFT, Input, Population
+from bitspike.sim.fast import neurons
+from bitspike.sim.fast.delivery import Deliver
+from bitspike.sim.fast.plan import Group, Plan
+from bitspike.sim.fast.sources import Array, Bits, Events, Payloads, pack, whole
+
+_NONE = np.empty((0, 0, 0), np.int32)
+Source = Bits | Payloads
+
+
+@dataclass(frozen=True, kw_only=True)
+class Chunk:
+    """What one population did in a chunk, all of shape (samples, steps, neurons).
+
+    Attributes:
+        spikes: 0 or 1, uint8, or payloads, int32.
+        u, v: int32; of no samples where they were not asked for. The next chunk overwrites them.
+    """
+
+    spikes: Array
+    u: Array
+    v: Array
+
+
+class Session:
+    """States between two chunks; `step` counts the steps that were run.
+
+    Its arrays are made once and used for every chunk, and after :meth:`reset` for other samples.
+    """
+
+    def __init__(self, plan: Plan, samples: int) -> None:
+        self.plan, self.samples, self.step = plan, samples, 0
+        self._bias = {p.name: _filled(p) for p in plan.network.populations}
+        self._states = {p.name: np.zeros((2, samples, whole(p.size)), np.int32) for p in plan.network.populations}
+        self._tails = {node.name: _silence(node, samples, plan.leads[node.name]) for node in plan.network.nodes()}
+        self._room: dict[tuple[str, str], Array] = {}
+        self._pairs: dict[tuple[int, int, int], Array] = {}
+
+    def reset(self) -> None:
+        """Begin again with other samples."""
+        self.step = 0
+        for array in (*self._states.values(), *self._tails.values()):
+            array[:] = 0
+
+    def room(self, name: str, use: str, shape: tuple[int, ...], dtype: npt.DTypeLike) -> Array:
+        """An array for one use of one population, with whatever was left in it."""
+        size = math.prod(shape)
+        if (name, use) not in self._room or self._room[name, use].size < size:
+            self._room[name, use] = np.empty(size, dtype)
+        return self._room[name, use][:size].reshape(shape)
+
+    def pairs(self, steps: int, lead: int, delay: int) -> Array:
+        """Which row of inputs takes which row of a source: that of `delay` steps earlier."""
+        key = steps, lead, delay
+        if key not in self._pairs:
+            rows = np.arange(self.samples * steps, dtype=np.int64)
+            self._pairs[key] = np.stack([rows, rows + (rows // steps + 1) * lead - delay], axis=1)
+        return self._pairs[key]
+
+    def advance(self, spikes: Array, record: Collection[str], states: bool = True) -> dict[str, Chunk]:
+        """Run the next steps.
+
+        Args:
+            spikes: 0 or 1, shape (samples, steps, neurons of all inputs).
+            record: names of the populations whose part in it is wanted.
+            states: whether currents and membranes are wanted too.
+        """
+        steps = spikes.shape[1]
+        sources: dict[str, Source] = {}
+        for name, part in self.plan.network.input_spikes(spikes).items():
+            sources[name] = Bits(np.concatenate([self._tails[name], pack(part)], axis=1), part.shape[2])
+        found: dict[str, Chunk] = {}
+        events: dict[str, Events] = {}
+        for group in self.plan.groups:
+            turns = {p.name: _Turn(self, p, steps, states and p.name in record) for p in group.populations}
+            for one in group.outer:
+                if one.source not in events:
+                    events[one.source] = sources[one.source].events()
+                lead = self.plan.leads[one.source]
+                turns[one.target].receive(one.deliver, events[one.source], self.pairs(steps, lead, one.delay))
+            if group.inner:
+                self._step_by_step(group, turns, steps)
+            else:
+                for turn in turns.values():
+                    turn.advance(0, steps)
+            for name, turn in turns.items():
+                sources[name] = turn.fired
+                if name in record:
+                    found[name] = turn.chunk()
+        for name, source in sources.items():
+            self._tails[name][:] = source.tail(self.plan.leads[name])
+        self.step += steps
+        return found
+
+    def _step_by_step(self, group: Group, turns: "Mapping[str, _Turn]", steps: int) -> None:
+        for turn in turns.values():
+            turn.clear()
+        numbers = np.arange(self.samples, dtype=np.int64)
+        for step in range(steps):
+            for population in group.populations:
+                turn = turns[population.name]
+                for one in group.inner:
+                    if one.target == population.name:
+                        row = turns[one.source].lead + step - one.delay
+                        events = turns[one.source].fired.events(slice(row, row + 1))
+                        turn.receive(one.deliver, events, np.stack([numbers * steps + step, numbers], axis=1))
+                turn.advance(step, step + 1)
+
+
+class _Turn:
+    """One population in one chunk."""
+
+    def __init__(self, session: Session, population: Population, steps: int, recorded: bool) -> None:
+        self.population, self.steps = population, steps
+        self.lead = session.plan.leads[population.name]
+        name, samples = population.name, session.samples
+        tail = session._tails[name]
+        fired = session.room(name, "fired", (samples, self.lead + steps, tail.shape[2]), tail.dtype)
+        fired[:, : self.lead] = tail
+        self.fired: Source = Payloads(fired, population.size) if population.graded else Bits(fired, population.size)
+        shape = (samples, steps, whole(population.size))
+        self.inputs = session.room(name, "inputs", shape, np.int16)
+        self._fresh = True
+        self.currents, self.membranes = (
+            session.room(name, use, shape, np.int32) if recorded else _NONE for use in ("u", "v")
+        )
+        self._state, self._bias = session._states[name], session._bias[name]
+        self._settings = (
+            np.int32(DECAY_ONE - population.du),
+            np.int32(DECAY_ONE - population.dv),
+            np.int32(population.vth << STATE_SHIFT),
+            population.reset == "zero",
+            population.start - session.step,
+            self.lead,
+        )
+
+    def receive(self, deliver: Deliver, events: Events, pairs: Array) -> None:
+        """Add what a connection brings; the first one finds what the last chunk left, and writes over it."""
+        deliver(events, pairs, self.inputs.reshape(-1, self.inputs.shape[2]), self._fresh)
+        self._fresh = False
+
+    def clear(self) -> None:
+        """Begin with no input at all, unless some came already."""
+        if self._fresh:
+            self.inputs[:] = 0
+            self._fresh = False
+
+    def advance(self, first: int, last: int) -> None:
+        """Run steps `first` to `last` - 1."""
+        self.clear()
+        given = self.inputs, self._state, self._bias, self._settings
+        steps = (first, last)
+        if isinstance(self.fired, Payloads):
+            shift = np.int32(self.population.payload_shift)
+            neurons.graded(*given, shift, steps, self.fired.values, self.currents, self.membranes)
+        else:
+            bits = self.fired.words.view(np.uint16)
+            neurons.binary(*given, steps, bits, self.currents, self.membranes)
+
+    def chunk(self) -> Chunk:
+        """What is recorded."""
+        size = self.population.size
+        spikes = self.fired.dense(slice(self.lead, self.lead + self.steps))
+        return Chunk(spikes=spikes, u=self.currents[..., :size], v=self.membranes[..., :size])
+
+
+def _filled(population: Population) -> Array:
+    """Return the bias in 1/64 weight unit, filled up to whole columns with neurons that never fire."""
+    bias = np.zeros(whole(population.size), np.int32)
+    bias[: population.size] = population.bias
+    return bias
+
+
+def _silence(node: Population | Input, samples: int, rows: int) -> Array:
+    """Return the spikes before the start."""
+    if isinstance(node, Population) and node.graded:
+        return np.zeros((samples, rows, whole(node.size)), np.int32)
+    return np.zeros((samples, rows, whole(node.size) // 32), np.uint32)

@@ -1,0 +1,133 @@
+"""Spikes of one source over a tile, and the lists of events made of them: where each row has spikes, and what they carry.
+
+Rows are (sample, step) pairs in C order; each sample begins with `lead` rows of the steps before the tile, which
+delayed connections still read.
+"""
+
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+from numba import njit
+
+from bitspike.sim.fast.counting import GROUP
+from bitspike.sim.fast.vectors import COLUMN, ones, trailing_zeros
+
+Array = npt.NDArray[Any]
+
+
+def whole(neurons: int) -> int:
+    """Return `neurons` rounded up to whole columns, as all arrays inside the engine have them."""
+    return -(-neurons // COLUMN) * COLUMN
+
+
+class Bits:
+    """Binary spikes of a source: bits, the lowest neuron first, shape (samples, rows of a sample, words), uint32.
+
+    Attributes:
+        size: neurons; the bits that fill the last word are 0.
+    """
+
+    graded = False
+
+    def __init__(self, words: Array, size: int) -> None:
+        self.words, self.size = words, size
+
+    def events(self, steps: slice = slice(None)) -> "Events":
+        """Events of some rows of each sample, one row after the other."""
+        words = np.ascontiguousarray(self.words[:, steps]).reshape(-1, self.words.shape[2])
+        offsets, active = np.empty(len(words) + 1, np.int64), np.empty(len(words), np.int64)
+        measure_bits(words, offsets, active)
+        places = np.empty(offsets[-1], np.int32)
+        list_bits(words, offsets, places, self.size)
+        return Events(places=places, values=_NO_VALUES, offsets=offsets, active=active)
+
+    def tail(self, rows: int) -> Array:
+        """The last rows of each sample."""
+        return self.words[:, self.words.shape[1] - rows :]
+
+    def dense(self, steps: slice) -> Array:
+        """Some rows as 0 and 1, uint8, shape (samples, steps, neurons)."""
+        words = np.ascontiguousarray(self.words[:, steps])
+        return np.unpackbits(words.view(np.uint8), axis=2, count=self.size, bitorder="little")
+
+
+class Payloads:
+    """Graded spikes of a source: 0 or the payload, shape (samples, rows of a sample, neurons), int32."""
+
+    graded = True
+
+    def __init__(self, values: Array, size: int) -> None:
+        self.values, self.size = values, size
+
+    def events(self, steps: slice = slice(None)) -> "Events":
+        """Events of some rows of each sample, one row after the other."""
+        values = self.values[:, steps, : self.size].reshape(-1, self.size)
+        rows, places = np.nonzero(values)
+        active = np.bincount(rows, minlength=len(values)).astype(np.int64)
+        offsets = np.concatenate([np.zeros(1, np.int64), np.cumsum(active)])
+        return Events(places=places.astype(np.int32), values=values[rows, places], offsets=offsets, active=active)
+
+    def tail(self, rows: int) -> Array:
+        """The last rows of each sample."""
+        return self.values[:, self.values.shape[1] - rows :]
+
+    def dense(self, steps: slice) -> Array:
+        """Some rows, shape (samples, steps, neurons)."""
+        return self.values[:, steps, : self.size]
+
+
+class Events:
+    """Events of many rows.
+
+    Attributes:
+        places: neurons, int32; of binary spikes each row is filled up to whole groups with the number of neurons.
+        values: payloads, int32; empty for binary spikes.
+        offsets: where each row begins, and the end.
+        active: how many events each row has.
+    """
+
+    def __init__(self, *, places: Array, values: Array, offsets: Array, active: Array) -> None:
+        self.places, self.values, self.offsets, self.active = places, values, offsets, active
+
+
+_NO_VALUES = np.empty(0, np.int32)
+
+
+def pack(spikes: Array) -> Array:
+    """Return 0 and 1 of shape (..., neurons) as bits in uint32 words, the lowest neuron first."""
+    packed = np.packbits(spikes, axis=-1, bitorder="little")
+    missing = -packed.shape[-1] % 4
+    if missing:
+        packed = np.concatenate([packed, np.zeros((*packed.shape[:-1], missing), np.uint8)], axis=-1)
+    return np.ascontiguousarray(packed).view(np.uint32)
+
+
+@njit(cache=True, nogil=True)
+def measure_bits(words: Any, offsets: Any, active: Any) -> None:
+    """Count the events of each row, and where it begins when each row is filled up to whole groups."""
+    at = 0
+    for row in range(len(words)):
+        found = 0
+        for word in range(words.shape[1]):
+            found += ones(words[row, word])
+        offsets[row] = at
+        active[row] = found
+        at += -(-found // GROUP) * GROUP
+    offsets[len(words)] = at
+
+
+@njit(cache=True, nogil=True)
+def list_bits(words: Any, offsets: Any, places: Any, nobody: Any) -> None:
+    """Write the places of the 1 bits of each row, filled up with `nobody`."""
+    for row in range(len(words)):
+        at = offsets[row]
+        for word in range(words.shape[1]):
+            left = words[row, word]
+            while left:
+                places[at] = 32 * word + trailing_zeros(left)
+                left &= left - np.uint32(1)
+                at += 1
+        while at < offsets[row + 1]:
+            places[at] = nobody
+            at += 1
