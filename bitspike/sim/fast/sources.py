@@ -1,4 +1,4 @@
-"""Spikes of one source over a tile, and the lists of events made of them: where each row has spikes, and what they carry.
+"""Spikes of one source over a tile, and the lists of events made of them: where each row has spikes, and their values.
 
 Rows are (sample, step) pairs in C order; each sample begins with `lead` rows of the steps before the tile, which
 delayed connections still read.
