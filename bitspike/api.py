@@ -218,12 +218,20 @@ def energy(
     network: IntegerNetwork,
     *,
     data: SpikeData | str,
-    chip: str = "loihi1",
-    prices: str | None = None,
+    chip: str | None = None,
+    prices: str | Sequence[str] | None = None,
     engine: str = "fast",
+    step_time_us: float | None = None,
 ) -> _energy.Energy:
     """Counts and energy of one inference on `chip`; see :func:`bitspike.sim.energy.energy`."""
-    return _energy.energy(network, data=_data(data, network), chip=chip, prices=prices, engine_name=engine)
+    return _energy.energy(
+        network,
+        data=_data(data, network),
+        chip=chip,
+        prices=prices,
+        engine_name=engine,
+        step_time_us=step_time_us,
+    )
 
 
 def lower(network: IntegerNetwork, *, chip: str = "loihi2") -> LavaProgram:

@@ -218,6 +218,35 @@ def test_energy_and_lower(capsys, net):
     assert json.loads(run(capsys, "lower", net, "--json")[1])
 
 
+def test_energy_with_other_prices_and_a_step_time(capsys, tmp_path, net):
+    common = ("energy", net, "--data", "digits", "--samples", 5)
+    own = tmp_path / "own.toml"
+    text = 'chip = "loihi2"\ngrade = "illustrative"\nsource = "me"\n\n[[price]]\nevent = "spike"\nvalue = 1\n'
+    own.write_text(text, encoding="utf-8")
+    assert f"{own}: line 5: price 1, unit: missing; expected one of fJ, pJ, nJ" in refused(
+        capsys, *common, "--prices", own
+    )
+    own.write_text(f'{text}unit = "nJ"\n', encoding="utf-8")
+    code, text, _ = run(capsys, *common, "--chip", "loihi2", "--prices", own, "--json")
+    result = json.loads(text)
+    assert code == 0
+    assert result["energy"]["nominal_nj"] == result["counts"]["spikes"]["mean"]
+    assert result["energy"]["partial"]
+    code, text, _ = run(
+        capsys, *common, "--prices", "sanafe", "--prices", "frady2020", "--step-time", "10us",
+        "--counts", tmp_path / "counts.csv", "--engine", "reference",
+    )  # fmt: skip
+    assert code == 0
+    assert "a step of 10 us, 16 steps; with the static power of the whole chip" in text
+    assert (tmp_path / "counts.csv").read_text(encoding="utf-8").startswith("sample,part,name,spikes_in,")
+    assert "--step-time '10'; expected a time above 0 with its unit" in refused(capsys, *common, "--step-time", "10")
+    assert "ending '.txt'; expected .csv or .json" in refused(capsys, *common, "--counts", tmp_path / "a.txt")
+    assert "of chip loihi1; expected prices of chip loihi2" in refused(
+        capsys, *common, "--chip", "loihi2", "--prices", "sanafe"
+    )
+    assert "chip 'tpu': no published prices per event" in refused(capsys, *common, "--chip", "tpu")
+
+
 def test_data_of_ones_own(capsys, tmp_path, net):
     np.savez(tmp_path / "own.npz", spikes=np.ones((2, 16, 64), np.uint8), labels=np.array([1, 2]))
     assert run(capsys, "simulate", net, "--data", tmp_path / "own.npz")[0] == 0

@@ -1,5 +1,6 @@
 """The command that counts what an inference does, and prices it."""
 
+import re
 from pathlib import Path
 from typing import Annotated
 
@@ -7,15 +8,33 @@ import typer
 
 from bitspike.cli.console import Json, Network, progress, show
 from bitspike.cli.proof import Data, Encoder, InputLayer, Part, Samples, Seed, encoded
+from bitspike.errors import UsageError
+
+_MICROSECONDS = {"ns": 1e-3, "us": 1.0, "ms": 1e3, "s": 1e6}
 
 
 def energy(
     net: Network,
     data: Data,
     chip: Annotated[
-        str, typer.Option("--chip", help="loihi1; loihi2 gives counts, since its prices are not published.")
-    ] = "loihi1",
-    prices: Annotated[str | None, typer.Option("--prices", help="davies2018 (default) or sanafe.")] = None,
+        str | None,
+        typer.Option(
+            "--chip",
+            help="loihi1 (default), truenorth, spinnaker, spinnaker2 or digital45; loihi2 gives counts, since its "
+            "prices are not published.",
+        ),
+    ] = None,
+    prices: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--prices",
+            metavar="NAME|FILE.toml",
+            help="A list of prices, as davies2018 or sanafe, or one of your own; again for another source beside it.",
+        ),
+    ] = None,
+    step_time: Annotated[
+        str | None, typer.Option("--step-time", metavar="TIME", help="Length of a step, as 10us, for static power.")
+    ] = None,
     counts: Annotated[
         Path | None, typer.Option("--counts", help="Write all counts, sample by sample, to this .csv or .json.")
     ] = None,
@@ -27,28 +46,37 @@ def energy(
     input_layer: InputLayer = None,
     as_json: Json = False,
 ) -> None:
-    """Count what one inference does and price it, with the range and with what is left out."""
+    """Count what one inference does and price it: ranges, spread, what moves the total, and what is left out."""
     from bitspike.convert.formats import load
     from bitspike.sim.count_run import count_run
     from bitspike.sim.counts_file import check_path, write_counts
     from bitspike.sim.energy import price
-    from bitspike.targets.chips import chip as chip_named
-    from bitspike.targets.prices import PRICE_LISTS, price_list
+    from bitspike.targets.chips import CHIPS
+    from bitspike.targets.prices import DEFAULTS, price_list
 
     if counts is not None:
         check_path(counts)
+    time_us = None if step_time is None else microseconds(step_time)
+    bare = chip in CHIPS and chip not in DEFAULTS and not prices
+    priced = None if bare else price_list(chip, prices or None)
     network = load(net)
-    known = {listed.chip for listed in PRICE_LISTS}
-    priced = price_list(chip, prices) if chip in known or prices else None
-    name = chip_named(chip).name
     spikes = encoded(data, network, part=part, seed=seed, first=samples, encoder=encoder, layer=input_layer)
     with progress("count") as notify:
         notify(network.name, 0, 1)
         found = count_run(network, data=spikes, engine_name=engine)
     written = {} if counts is None else {"counts_file": str(write_counts(found, counts))}
     if priced is None:
-        reason = f"no prices per event are published for {name}: counts only, no total"
+        reason = f"no prices per event are published for {chip}: counts only, no total (--prices FILE.toml: your own)"
         show(f"{found}\n{reason}", {"counts": found.as_json(), "energy": None, "reason": reason} | written, as_json)
         return
-    estimate = price(found, priced)
+    estimate = price(found, priced, step_time_us=time_us)
     show(estimate, {"counts": found.as_json(), "energy": estimate.as_json()} | written, as_json)
+
+
+def microseconds(text: str) -> float:
+    """A time with its unit, as ``10us``, in microseconds."""
+    found = re.fullmatch(r"([0-9]*\.?[0-9]+(?:e-?[0-9]+)?)\s*(ns|us|ms|s)", text.strip(), re.ASCII)
+    time_us = float(found[1]) * _MICROSECONDS[found[2]] if found else 0.0
+    if not 0 < time_us < float("inf"):
+        raise UsageError(f"--step-time {text!r}; expected a time above 0 with its unit, such as 10us")
+    return time_us

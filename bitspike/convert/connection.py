@@ -64,6 +64,11 @@ class Connection(Value):
 
     @property
     @abstractmethod
+    def parameters(self) -> int:
+        """Weights that are stored: a kernel's once, however many synapses it has."""
+
+    @property
+    @abstractmethod
     def weight_bits(self) -> int:
         """Bits that one synapse's weight takes in memory, with its sign where the signs differ."""
 

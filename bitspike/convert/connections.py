@@ -55,6 +55,11 @@ class Dense(Connection):
         return np.count_nonzero(self.weights.matrix(), axis=0).astype(np.int64)
 
     @property
+    def parameters(self) -> int:
+        """One a synapse."""
+        return self.weights.shape[0] * self.weights.shape[1]
+
+    @property
     def weight_bits(self) -> int:
         """Those of the matrix."""
         return self.weights.stored_bits
@@ -103,6 +108,11 @@ class Identity(Connection):
     def nonzero_fan_out(self) -> Integers:
         """One, or none where the weight is 0."""
         return np.full(self.size, self.weight != 0, dtype=np.int64)
+
+    @property
+    def parameters(self) -> int:
+        """The weight that all synapses share."""
+        return 1
 
     @property
     def weight_bits(self) -> int:

@@ -199,6 +199,11 @@ class Conv2d(Windowed):
         return self.weights.shape[0]
 
     @property
+    def parameters(self) -> int:
+        """Those of the kernels."""
+        return self.weights.shape[0] * self.weights.shape[1]
+
+    @property
     def weight_bits(self) -> int:
         """Those of the kernels."""
         return self.weights.stored_bits
@@ -244,6 +249,11 @@ class SumPool2d(Windowed):
     def target_channels(self) -> int:
         """As many as the source has."""
         return self.source_shape[0]
+
+    @property
+    def parameters(self) -> int:
+        """None: every weight is 1."""
+        return 0
 
     @property
     def weight_bits(self) -> int:

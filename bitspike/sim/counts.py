@@ -26,9 +26,10 @@ class ConnectionCounts:
     """Counts of one connection; arrays have one entry a sample.
 
     Attributes:
-        source, target, kind, delay: of the connection.
+        source, target, kind, delay, sources: of the connection; `sources` is the number of source neurons.
         synapses, nonzero_synapses: that it has, and those of them whose weight is not 0. A kernel's weight has a
             synapse wherever it lies on a source.
+        parameters: weights that say all synapses: a kernel's count once, a shortcut has one, a pool none.
         weight_bits: storage of one synapse's weight, its sign included where signs differ.
         graded: whether its spikes carry a payload.
         spikes: spikes that its source sent; each is at least one message, since the connection ends on a core.
@@ -40,8 +41,10 @@ class ConnectionCounts:
     target: str
     kind: str
     delay: int
+    sources: int
     synapses: int
     nonzero_synapses: int
+    parameters: int
     weight_bits: int
     graded: bool
     spikes: PerSample
@@ -94,6 +97,11 @@ class PopulationCounts:
     def inactive_updates(self) -> PerSample:
         """The updates that are not active."""
         return self.updates - self.active_updates
+
+    @property
+    def accumulator_bits(self) -> PerSample:
+        """The bits of accumulators among the bits of states, as many read as written."""
+        return ACCUMULATOR_BITS * (self.synaptic_operations + self.updates)
 
 
 #: What every population has an array of, in the order of the exported files.
@@ -226,8 +234,10 @@ def _connection(connection: Connection, fired: PerSample, graded: bool) -> Conne
         target=connection.target,
         kind=connection.kind,
         delay=connection.delay,
+        sources=connection.shape[1],
         synapses=int(stored.sum()),
         nonzero_synapses=int(nonzero.sum()),
+        parameters=connection.parameters,
         weight_bits=connection.weight_bits,
         graded=graded,
         spikes=fired.sum(axis=1, dtype=np.int64),
@@ -263,7 +273,7 @@ def _population(p: Population, record: Record, incoming: tuple[ConnectionCounts,
 
 def _connection_json(counts: ConnectionCounts) -> dict[str, Any]:
     arrays = ("spikes", "synaptic_operations", "effective_operations", "weight_bits_read")
-    facts = ("source", "target", "kind", "delay", "synapses", "nonzero_synapses", "weight_bits", "graded")
+    facts = ("source", "target", "kind", "delay", "synapses", "nonzero_synapses", "parameters", "weight_bits", "graded")
     return {f: getattr(counts, f) for f in facts} | {a: spread(getattr(counts, a)) for a in arrays}
 
 

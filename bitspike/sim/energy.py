@@ -1,145 +1,182 @@
-"""The energy of one inference: exact counts times published prices, with what is left out."""
+"""The energy of one inference: exact counts times published prices, and by name what has no price."""
 
-from dataclasses import asdict, dataclass
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
 from bitspike.convert.network import IntegerNetwork
+from bitspike.errors import UsageError
 from bitspike.samples import SpikeData
 from bitspike.sim.count_run import count_run
 from bitspike.sim.counts import Counts
-from bitspike.targets.prices import PriceList, price_list
+from bitspike.sim.estimate import Energy, Hops, Term
+from bitspike.targets.prices import EVENTS, GROUPS, Price, PriceList, price_list
+
+__all__ = ["PAYLOADS", "Energy", "Hops", "energy", "price"]
 
 #: Said where graded spikes were sent.
 PAYLOADS = "payloads of graded spikes (they are counted and priced as binary ones)"
-NOT_INCLUDED = (
-    "hops between cores (they depend on placement)",
-    "static power",
-    "barrier synchronisation",
-    "encoding of the input and transfer to and from the chip",
-    "loading the weights",
-)
+#: What a group is called where nothing of it has a price.
+GROUP_LABELS = {
+    "synapse": "synaptic operations",
+    "neuron": "neuron updates",
+    "routing": "messages and hops",
+    "memory": "memory accesses",
+    "static": "static power",
+    "synchronisation": "barrier synchronisation",
+}
+#: Bits of a memory access.
+ACCESS_BITS = 64
 
-
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Term:
-    """One term of the sum, mean per inference: how many events, at what price, in nanojoules."""
-
-    term: str
-    events: float
-    energy_nj: float
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Energy:
-    """The energy of one inference in nanojoules.
-
-    Attributes:
-        chip, prices, grade, source, conditions: whose prices, how they were obtained, and where they stand.
-        samples, steps: over how many inferences the mean was taken, and how long each is.
-        nominal_nj: mean; an update is active where the neuron spiked or holds a current or membrane after it.
-        low_nj, high_nj: the mean with all updates priced as inactive, and as active.
-        sd_nj: standard deviation over the samples, of the nominal figure.
-        terms: the breakdown of the nominal figure.
-        partial: always True today: see `not_included`.
-        counts: what the figures were computed from.
-    """
-
-    chip: str
-    prices: str
-    grade: str
-    source: str
-    conditions: str
-    samples: int
-    steps: int
-    nominal_nj: float
-    low_nj: float
-    high_nj: float
-    sd_nj: float
-    terms: tuple[Term, ...]
-    partial: bool
-    not_included: tuple[str, ...]
-    counts: Counts
-
-    def as_json(self) -> dict[str, Any]:
-        """Plain JSON values."""
-        names = [name for name in self.__slots__ if name not in ("counts", "terms")]
-        return {
-            **{name: getattr(self, name) for name in names},
-            "not_included": list(self.not_included),
-            "terms": [asdict(term) for term in self.terms],
-        }
-
-    def __str__(self) -> str:
-        rows = [f"  {t.term:<28} {t.events:>14,.1f} {t.energy_nj:>12,.2f} nJ" for t in self.terms]
-        return "\n".join(
-            [
-                str(self.counts),
-                f"energy of one inference on {self.chip}, prices {self.prices} ({self.grade}; {self.conditions}):",
-                *rows,
-                f"  in all {self.nominal_nj:,.1f} nJ, sd over samples {self.sd_nj:,.1f}, "
-                f"range {self.low_nj:,.1f} to {self.high_nj:,.1f} (all updates inactive, all active)",
-                f"  not included: {'; '.join(self.not_included)}",
-                f"  source: {self.source}",
-            ]
-        )
+#: How often each event happened, one entry a sample; static power in core microseconds.
+Events = Mapping[str, npt.NDArray[Any]]
 
 
 def energy(
     network: IntegerNetwork,
     *,
     data: SpikeData,
-    chip: str = "loihi1",
-    prices: str | None = None,
+    chip: str | None = None,
+    prices: str | Sequence[str] | None = None,
     engine_name: str = "fast",
+    step_time_us: float | None = None,
 ) -> Energy:
-    """Run `network` on `data`, count, and price one inference on `chip`.
+    """Run `network` on `data`, count, and price one inference.
+
+    Args:
+        network: any legal network whose range proof holds.
+        data: encoded samples.
+        chip: whose prices; by default that of `prices`, or Loihi 1.
+        prices: names of lists, or paths of files; see :func:`bitspike.targets.prices.price_list`.
+        engine_name: which engine runs; all give the same counts.
+        step_time_us: length of a step in microseconds, for static power.
 
     Raises:
         UsageError: where no prices of that chip are published; :func:`bitspike.sim.count_run.count_run` counts all the
             same.
     """
     chosen = price_list(chip, prices)
-    return price(count_run(network, data=data, engine_name=engine_name), chosen)
+    return price(count_run(network, data=data, engine_name=engine_name), chosen, step_time_us=step_time_us)
 
 
-def price(counts: Counts, prices: PriceList) -> Energy:
-    """The energy of `counts` at `prices`; events without a price are listed as not included."""
-    inactive = counts.total("updates") - counts.total("active_updates")
-    events = {
-        "synaptic_operation": ("synaptic operations", counts.total("synaptic_operations")),
-        "active_update": ("neuron updates, active", counts.total("active_updates")),
-        "inactive_update": ("neuron updates, inactive", inactive),
-        "spike": ("spikes sent", counts.total("spikes")),
-        "message": ("messages within a tile", counts.messages),
-    }
-    terms, unpriced = [], []
-    per_sample: npt.NDArray[np.float64] = np.zeros(counts.samples)
-    for event, (label, numbers) in events.items():
-        unit = prices.energy_pj(event)
-        if unit is None:
-            unpriced.append(f"{label} (this source prices none)")
-            continue
-        terms.append(Term(term=label, events=float(numbers.mean()), energy_nj=float(numbers.mean()) * unit / 1000))
-        per_sample = per_sample + numbers * (unit / 1000)
+def price(counts: Counts, prices: PriceList, *, hops: Hops | None = None, step_time_us: float | None = None) -> Energy:
+    """The energy of `counts` at `prices`; events without a price are listed as not included.
+
+    Args:
+        counts: of a run.
+        prices: of one chip.
+        hops: what a placement says; without one every connection is taken to end on one core, and hops are unknown.
+        step_time_us: length of a step; by default that of `hops`.
+    """
+    if step_time_us is not None and not 0 < step_time_us < float("inf"):
+        raise UsageError(f"step time: found {step_time_us} us; expected a number above 0")
+    if step_time_us is None and hops is not None:
+        step_time_us = hops.step_time_us
+    events = dict(_events(counts, prices, hops, step_time_us))
+    found = {event: priced for event in events if (priced := _price(prices, event)) is not None}
+    terms = tuple(_term(event, events, one, found) for event, one in found.items())
+    per_sample = np.zeros(counts.samples)
+    for term in terms:
+        per_sample += events[term.event] * (term.price.nominal * _nj(term.price))
     nominal = float(per_sample.mean())
-    step = ((prices.energy_pj("active_update") or 0.0) - (prices.energy_pj("inactive_update") or 0.0)) / 1000
+    static = sum(t.nominal_nj for t in terms if t.group == "static")
+    whole = _whole_chip_nj(counts, prices, hops, step_time_us)
     return Energy(
+        network=counts.network,
         chip=prices.chip,
         prices=prices.name,
-        grade=prices.grade,
-        source=prices.source,
-        conditions=prices.conditions,
-        samples=counts.samples,
-        steps=counts.steps,
+        per_sample_nj=per_sample,
+        low_nj=sum(t.low_nj for t in terms),
         nominal_nj=nominal,
-        low_nj=nominal - step * float(counts.total("active_updates").mean()),
-        high_nj=nominal + step * float(inactive.mean()),
-        sd_nj=float(per_sample.std(ddof=1)) if counts.samples > 1 else 0.0,
-        terms=tuple(terms),
-        partial=True,
-        not_included=(*unpriced, *([PAYLOADS] if counts.graded_messages.any() else []), *NOT_INCLUDED),
+        high_nj=sum(t.high_nj for t in terms),
+        terms=terms,
+        step_time_us=step_time_us,
+        cores=None if hops is None else hops.cores,
+        whole_chip_nj=None if whole is None else nominal - static + whole,
+        unpriced=tuple(_unpriced(counts, prices, events, hops=hops, step_time_us=step_time_us)),
         counts=counts,
     )
+
+
+def _events(
+    counts: Counts, prices: PriceList, hops: Hops | None, step_time_us: float | None
+) -> Iterator[tuple[str, npt.NDArray[Any]]]:
+    """Events in the order of the terms; operations of kinds that share a price are one event."""
+    operations: dict[str, npt.NDArray[Any]] = {}
+    for kind in dict.fromkeys(c.kind for c in counts.connections):
+        found = prices.find(f"synaptic_operation_{kind}")
+        event = "synaptic_operation" if found is None else found.event
+        operations[event] = operations.get(event, counts.none) + counts.operations(kind)
+    yield from operations.items()
+    yield "active_update", counts.total("active_updates")
+    yield "inactive_update", counts.total("inactive_updates")
+    yield "spike", counts.total("spikes")
+    yield "message", counts.messages if hops is None else hops.messages
+    if hops is not None:
+        yield "hop_east_west", hops.east_west
+        yield "hop_north_south", hops.north_south
+    accumulators = counts.total("accumulator_bits")
+    yield "accumulator_access", 2 * accumulators / ACCESS_BITS
+    yield "weight_read", counts.total("weight_bits_read") / ACCESS_BITS
+    yield "state_read", (counts.total("state_bits_read") - accumulators) / ACCESS_BITS
+    yield "state_write", (counts.total("state_bits_written") - accumulators) / ACCESS_BITS
+    if hops is not None and step_time_us is not None:
+        yield "static_core", counts.none + hops.cores * counts.barrier_steps * step_time_us
+    yield "barrier", counts.none + counts.barrier_steps
+
+
+def _price(prices: PriceList, event: str) -> Price | None:
+    return prices.find(event, "power" if EVENTS[event].group == "static" else "energy")
+
+
+def _nj(price: Price) -> float:
+    """Nanojoules of one unit: of a picojoule, or of a milliwatt for a microsecond."""
+    return 1.0 if price.quantity == "power" else 1e-3
+
+
+def _term(event: str, events: Events, price: Price, found: Mapping[str, Price]) -> Term:
+    """The mean of one event. Which updates are active is our definition: low prices all as inactive, high as active."""
+    cheap = found.get("inactive_update", price) if event == "active_update" else price
+    dear = found.get("active_update", price) if event == "inactive_update" else price
+    number, factor = float(events[event].mean()), _nj(price)
+    return Term(
+        group=EVENTS[event].group,
+        event=event,
+        label=EVENTS[event].label,
+        events=number,
+        low_nj=number * cheap.low * factor,
+        nominal_nj=number * price.nominal * factor,
+        high_nj=number * dear.high * factor,
+        price=price,
+    )
+
+
+def _whole_chip_nj(counts: Counts, prices: PriceList, hops: Hops | None, step_time_us: float | None) -> float | None:
+    """Static energy of all chips in use during the run; of one chip where no placement says how many."""
+    power = prices.find("static_chip", "power")
+    if power is None or step_time_us is None:
+        return None
+    return power.nominal * (1 if hops is None else hops.chips) * step_time_us * counts.barrier_steps
+
+
+def _unpriced(
+    counts: Counts, prices: PriceList, events: Events, *, hops: Hops | None, step_time_us: float | None
+) -> Iterator[str]:
+    """What is not in the total: events without a price, by group, and what was not counted for want of a placement."""
+    for group in (g for g in GROUPS if g not in prices.covers):
+        happened = [event for event, numbers in events.items() if EVENTS[event].group == group and np.any(numbers)]
+        missing = [event for event in happened if _price(prices, event) is None]
+        if missing and len(missing) == len(happened):
+            yield f"{GROUP_LABELS[group]} (no price)"
+        else:
+            yield from (f"{EVENTS[event].label} (no price)" for event in missing)
+        if group == "routing" and hops is None:
+            yield "hops between cores (no placement)"
+        if group == "static" and not happened:
+            known = any(one.quantity == "power" for one in prices.prices)
+            lacks = "no price" if not known else "no step time" if step_time_us is None else "no placement"
+            yield f"static power ({lacks})"
+    if counts.graded_messages.any():
+        yield PAYLOADS
