@@ -244,7 +244,7 @@ def test_energy_with_other_prices_and_a_step_time(capsys, tmp_path, net):
     assert "of chip loihi1; expected prices of chip loihi2" in refused(
         capsys, *common, "--chip", "loihi2", "--prices", "sanafe"
     )
-    assert "chip 'tpu': no published prices per event" in refused(capsys, *common, "--chip", "tpu")
+    assert "chip 'tpu'; expected one of loihi1, loihi2" in refused(capsys, *common, "--chip", "tpu")
 
 
 def test_data_of_ones_own(capsys, tmp_path, net):

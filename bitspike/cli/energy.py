@@ -51,14 +51,16 @@ def energy(
     from bitspike.sim.count_run import count_run
     from bitspike.sim.counts_file import check_path, write_counts
     from bitspike.sim.energy import price
-    from bitspike.targets.chips import CHIPS
+    from bitspike.targets.chips import chip as chip_named
     from bitspike.targets.prices import DEFAULTS, price_list
 
     if counts is not None:
         check_path(counts)
     time_us = None if step_time is None else microseconds(step_time)
-    bare = chip in CHIPS and chip not in DEFAULTS and not prices
-    priced = None if bare else price_list(chip, prices or None)
+    if chip is not None and chip not in DEFAULTS and not prices:
+        chip, priced = chip_named(chip).name, None
+    else:
+        priced = price_list(chip, prices or None)
     network = load(net)
     spikes = encoded(data, network, part=part, seed=seed, first=samples, encoder=encoder, layer=input_layer)
     with progress("count") as notify:
