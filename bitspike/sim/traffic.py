@@ -1,9 +1,9 @@
 """Spike messages between cores, counted in the integer run.
 
-A core sends each spike once to every core that holds a target of the neuron, its own core included; there it is one
-input axon, however many synapses, connections and delays wait behind it. Spikes of the network's inputs come from
-outside the mesh. Neurons of one core whose spikes go to the same cores make a route; all that traffic needs to know of
-a run is how many spikes each route carried.
+A core sends each spike once to every input axon that it has (see :mod:`bitspike.targets.reach`): for each connection to
+every core that holds a target of the neuron, its own core included, however many synapses wait there. Spikes of the
+network's inputs come from outside the mesh. Neurons of one core whose spikes go to the same axons make a route; all
+that traffic needs to know of a run is how many spikes each route carried.
 """
 
 from collections.abc import Iterable, Mapping
@@ -29,13 +29,13 @@ class Routes:
 
     Attributes:
         sources: the core that each route begins in, or `OUTSIDE`, (routes,).
-        destinations: the cores that it ends in, (routes, cores), bool.
+        axons: of a neuron of this route in each core, and so messages of one spike, (routes, cores).
         route_of: by input and population, the route of each neuron; a neuron that nobody listens to has one without
-            destinations.
+            axons.
     """
 
     sources: Integers
-    destinations: npt.NDArray[np.bool_]
+    axons: Integers
     route_of: Mapping[str, Integers]
 
     def gathered(self, name: str, fired: npt.NDArray[Any]) -> tuple[Integers, npt.NDArray[Any]]:
@@ -64,24 +64,24 @@ class Traffic:
 
     def messages(self) -> Integers:
         """Messages from cores to cores, one entry a sample; those from outside are :meth:`entering`."""
-        return self._weighted(self.routes.destinations.sum(axis=1), outside=False)
+        return self._weighted(self.routes.axons.sum(axis=1), outside=False)
 
     def entering(self) -> Integers:
         """Messages from outside to cores, one entry a sample."""
-        return self._weighted(self.routes.destinations.sum(axis=1), outside=True)
+        return self._weighted(self.routes.axons.sum(axis=1), outside=True)
 
     def between(self) -> Integers:
         """Messages of all samples from each core to each, (cores, cores); on the diagonal those that stay inside."""
         sent = self.spikes.sum(axis=0, dtype=np.int64)
-        found = np.zeros((self.routes.destinations.shape[1],) * 2, np.int64)
+        found = np.zeros((self.routes.axons.shape[1],) * 2, np.int64)
         inside = self.routes.sources != OUTSIDE
-        np.add.at(found, self.routes.sources[inside], self.routes.destinations[inside] * sent[inside, None])
+        np.add.at(found, self.routes.sources[inside], self.routes.axons[inside] * sent[inside, None])
         return found
 
     def into(self) -> Integers:
         """Messages of all samples that enter each core from outside, (cores,)."""
         outside = self.routes.sources == OUTSIDE
-        return self.spikes[:, outside].sum(axis=0, dtype=np.int64) @ self.routes.destinations[outside]
+        return self.spikes[:, outside].sum(axis=0, dtype=np.int64) @ self.routes.axons[outside]
 
     def _weighted(self, each: Integers, *, outside: bool) -> Integers:
         return self.spikes @ np.where((self.routes.sources == OUTSIDE) == outside, each, 0)
@@ -120,15 +120,15 @@ def routes(assigned: Assigned) -> Routes:
     nodes = fan_out_by_core(assigned)
     populations = {p.name for p in assigned.network.populations}
     rows = [
-        np.column_stack([_cores(assigned, name, len(synapses), name in populations), synapses > 0])
-        for name, synapses in nodes.items()
+        np.column_stack([_cores(assigned, name, len(fan.axons), name in populations), fan.axons])
+        for name, fan in nodes.items()
     ]
     distinct, number = np.unique(np.concatenate(rows), axis=0, return_inverse=True)
-    ends = np.cumsum([len(synapses) for synapses in nodes.values()])
+    ends = np.cumsum([len(fan.axons) for fan in nodes.values()])
     parts = np.split(number.ravel().astype(np.int64), ends[:-1])
     return Routes(
         sources=distinct[:, 0].astype(np.int64),
-        destinations=distinct[:, 1:].astype(bool),
+        axons=distinct[:, 1:].astype(np.int64),
         route_of=dict(zip(nodes, parts, strict=True)),
     )
 
@@ -143,11 +143,11 @@ def traffic(assigned: Assigned, records: Iterable[Record]) -> Traffic:
 def hops(found: Traffic, placement: Placement) -> Hops:
     """What the messages of a run travel where their cores are placed so."""
     inside = found.routes.sources != OUTSIDE
-    to = np.where(inside[:, None], found.routes.destinations, False)
+    to = np.where(inside[:, None], found.routes.axons, 0)
     east_west, north_south = (h[np.where(inside, found.routes.sources, 0)] for h in placement.hops())
     return Hops(
         messages=found.messages(),
-        within_tile=found.spikes @ (to & (east_west + north_south == 0)).sum(axis=1),
+        within_tile=found.spikes @ (to * (east_west + north_south == 0)).sum(axis=1),
         east_west=found.spikes @ (to * east_west).sum(axis=1),
         north_south=found.spikes @ (to * north_south).sum(axis=1),
         entering=found.entering(),

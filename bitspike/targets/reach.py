@@ -1,8 +1,11 @@
-"""Which cores a neuron's spikes go to, and how many synapses wait for them there.
+"""Which cores a neuron's spikes go to, and how many axons and synapses wait for them there.
 
-A synapse lies in the core of its target. A synapse of weight 0 is one too: dense matrices and kernels store it.
+A spike is sent once to each input axon that it has: one for each connection and each core in which that connection has
+a synapse for it. A synapse lies in the core of its target. Kernels keep synapses of weight 0. A matrix keeps them where
+their source has another in that core, which stores the list of its synapses; without any, the source has no axon there.
 """
 
+from dataclasses import dataclass
 from typing import Protocol
 
 import numpy as np
@@ -32,7 +35,9 @@ def synapses_by_core(connection: Connection, core_of: Integers, cores: int) -> I
     """Synapses that each source has in each core, (sources, cores), where target `n` lies in core ``core_of[n]``."""
     held = (core_of[:, None] == np.arange(cores)).astype(np.int64)
     if isinstance(connection, Dense):
-        return np.repeat(held.sum(axis=0, keepdims=True), connection.shape[1], axis=0)
+        full = np.array_equal(connection.nonzero_fan_out(), connection.fan_out())
+        reached = True if full else (connection.effective() != 0).T.astype(np.float64) @ held > 0
+        return np.where(reached, held.sum(axis=0), np.zeros((connection.shape[1], 1), np.int64))
     if isinstance(connection, Identity):
         return held
     if isinstance(connection, Windowed):
@@ -46,10 +51,29 @@ def synapses_by_core(connection: Connection, core_of: Integers, cores: int) -> I
     raise UnsupportedError(f"connection {connection.name}: kind {connection.kind}; its synapses have no known cores")
 
 
-def fan_out_by_core(assigned: Assigned) -> dict[str, Integers]:
-    """Synapses that each neuron of each input and population has in each core, over all connections."""
+@dataclass(frozen=True, kw_only=True, slots=True, eq=False)
+class FanOut:
+    """What waits for the spikes of the neurons of one input or population, by core.
+
+    Attributes:
+        axons: input axons, (neurons, cores).
+        synapses: synapses behind them, (neurons, cores).
+    """
+
+    axons: Integers
+    synapses: Integers
+
+
+def fan_out_by_core(assigned: Assigned) -> dict[str, FanOut]:
+    """What waits for the spikes of each input and population, over all connections."""
     network, cores = assigned.network, assigned.core_count
-    found = {node.name: np.zeros((node.size, cores), np.int64) for node in network.nodes()}
-    for connection in network.connections:
-        found[connection.source] += synapses_by_core(connection, assigned.core_of(connection.target), cores)
+    found = {}
+    for node in network.nodes():
+        axons = np.zeros((node.size, cores), np.int64)
+        synapses = np.zeros((node.size, cores), np.int64)
+        for connection in network.outgoing(node.name):
+            there = synapses_by_core(connection, assigned.core_of(connection.target), cores)
+            axons += there > 0
+            synapses += there
+        found[node.name] = FanOut(axons=axons, synapses=synapses)
     return found
