@@ -20,7 +20,6 @@ from bitspike.convert.network import IntegerNetwork
 from bitspike.errors import UsageError
 
 _NEURONS = ("name", "size", "du", "dv", "vth", "bias_exp", "start")
-_SYNAPSES = ("bits", "exponent")
 Out = Annotated[Path, typer.Option("--out", help="The file to write.")]
 
 
@@ -236,9 +235,11 @@ def lower(
         "name": program.name,
         "latency": program.latency,
         "streams": program.streams,
+        "gap": program.gap,
+        "hardware": program.hardware,
         "neurons": [{key: getattr(n, key) for key in _NEURONS} for n in program.neurons],
         "connections": [
-            {"source": c.source, "target": c.target, "delay": c.delay, **{k: getattr(c.synapses, k) for k in _SYNAPSES}}
+            {"source": c.source, "target": c.target, "kind": c.kind, "delay": c.delay, **c.registers()}
             for c in program.connections
         ],
     }

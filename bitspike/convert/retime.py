@@ -11,7 +11,8 @@ Rules:
    not acted before. Spikes that it sent before its start reach the next population before that one's own start, and
    are erased with it.
 4. Over a connection that had a delay of its own, such an early spike would arrive after the start and count. A network
-   in which that can happen (a bias upstream of such a connection) is refused.
+   in which that can happen (a bias upstream of such a connection) is refused, unless the run is led by steps in which
+   an input keeps it quiet (:mod:`bitspike.convert.passes.quiet`).
 5. Where a delay is beyond what the chip has, relays pass the spikes on (:mod:`bitspike.convert.relays`).
 6. A network that is in chip time already, with delays that the chip has, is returned as it is.
 
@@ -29,12 +30,14 @@ from bitspike.convert.rules import MAX_DELAY, check
 from bitspike.errors import UnsupportedError, UsageError
 
 
-def retime(network: IntegerNetwork, max_delay: int = MAX_DELAY) -> IntegerNetwork:
+def retime(network: IntegerNetwork, max_delay: int = MAX_DELAY, *, led: bool = False) -> IntegerNetwork:
     """The legal network `network` in chip time; the same object where it is in chip time already.
 
     Args:
         network: a legal network.
         max_delay: the longest delay that the chip has.
+        led: whether a gap comes before the first sample too, in which the network is kept quiet: then rule 4 does not
+            apply.
 
     Raises:
         UnsupportedError: by rules 1 and 4.
@@ -49,7 +52,8 @@ def retime(network: IntegerNetwork, max_delay: int = MAX_DELAY) -> IntegerNetwor
             "expected a trained network (no start) or one in chip time (no delay 0)"
         )
     latency = _latencies(network)
-    refuse_early_spikes(network, latency)
+    if not led:
+        refuse_early_spikes(network, latency)
     connections = tuple(replace(c, delay=latency[c.target] - latency[c.source] + c.delay) for c in network.connections)
     populations = tuple(replace(p, start=latency[p.name]) for p in network.populations)
     return check(relayed(replace(network, populations=populations, connections=connections), max_delay))

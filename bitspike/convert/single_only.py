@@ -4,11 +4,11 @@ from bitspike.convert.network import IntegerNetwork
 from bitspike.errors import UnsupportedError
 
 
-def refuse_several(network: IntegerNetwork, what: str, *, readouts: bool = True) -> None:
+def refuse_several(network: IntegerNetwork, what: str) -> None:
     """Raise UnsupportedError naming the inputs where there are several, which `what` cannot hold, or the read-outs."""
     if len(network.inputs) > 1:
         names = ", ".join(entry.name for entry in network.inputs)
         raise UnsupportedError(f"network {network.name}: inputs {names}; {what} takes one input only, today")
-    if readouts and len(network.readouts) > 1:
+    if len(network.readouts) > 1:
         names = ", ".join(readout.population for readout in network.readouts)
         raise UnsupportedError(f"network {network.name}: read-outs {names}; {what} takes one read-out only, today")

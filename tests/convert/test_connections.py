@@ -8,7 +8,6 @@ from hypothesis import assume, given
 from hypothesis import strategies as st
 
 from bitspike.convert.connections import Conv2d, Dense, Identity, SumPool2d
-from bitspike.convert.dense_only import dense_connections
 from bitspike.convert.network import Input, IntegerNetwork, Population, Readout
 from bitspike.convert.ranges import check_range
 from bitspike.convert.retime import retime
@@ -238,14 +237,3 @@ def test_shapes_that_do_not_fit_are_faults():
         replace(conv, kernel=(2, 3))
     with pytest.raises(UsageError, match=r"stride \(1,\); expected 2 integers"):
         replace(conv, stride=(1,))
-
-
-def test_targets_refuse_by_name_what_they_do_not_take_yet():
-    from bitspike.targets.lava.lower import lower
-
-    base = network()
-    with pytest.raises(UnsupportedError, match="connection input -> conv: of kind conv; the lowering to Lava"):
-        lower(base)
-    recurrent = replace(base, connections=base.connections[2:])
-    with pytest.raises(UnsupportedError, match="connection again -> again: recurrent; it takes feed-forward"):
-        dense_connections(replace(recurrent, connections=recurrent.connections[1:2]), "it")

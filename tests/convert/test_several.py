@@ -24,7 +24,6 @@ from bitspike.sim.engines import onnx_runtime, trained
 from bitspike.sim.reference import run_reference
 from bitspike.sim.run import simulate
 from bitspike.sim.verify import first_divergence
-from bitspike.targets.lava.lower import lower
 
 several = networks(inputs=(1, 3), heads=True, delays=(0, 62), graded=True)
 #: Files and sessions take long the first time.
@@ -222,7 +221,6 @@ def test_retiming_begins_at_every_input():
     ("write", "message"),
     [
         (netx_file.contents, "inputs left, right; the NetX writer takes one input only, today"),
-        (lower, "inputs left, right; the lowering to Lava takes one input only, today"),
         (
             lambda n: trained.run(replace(n, collapse="map"), np.zeros((1, 7, 7), np.uint8), model=object()),
             "inputs left, right; engine torch takes one input only, today",

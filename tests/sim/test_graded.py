@@ -24,7 +24,6 @@ from bitspike.sim.energy import PAYLOADS, energy
 from bitspike.sim.engines.onnx_runtime import run
 from bitspike.sim.reference import run_reference
 from bitspike.sim.verify import first_divergence, verify
-from bitspike.targets.lava.lower import lower
 
 
 def pair(weight=7, *, vth=4, shift=1, reset="zero", dv=0, second=1, steps=4):
@@ -239,10 +238,8 @@ def test_payloads_are_compared_and_told():
     assert place.inputs == (("n", 0, 3),)
 
 
-def test_formats_and_targets_of_binary_spikes_refuse_by_name(tmp_path):
+def test_formats_of_binary_spikes_refuse_by_name(tmp_path):
     message = "population n: graded spikes; {} takes binary spikes only, today"
-    with pytest.raises(UnsupportedError, match=message.format("the lowering to Lava")):
-        lower(pair())
     for ending, writer in (("net", "the NetX writer"), ("nir", "the NIR writer")):
         with pytest.raises(UnsupportedError, match=message.format(writer)):
             export(pair(), tmp_path / f"network.{ending}")

@@ -7,10 +7,10 @@ import pytest
 from hypothesis import event, given, settings
 from hypothesis import strategies as st
 from lava_support import assert_alive, assert_same, feed_forward, needs_lava
-from strategies import networks
+from strategies import networks, spatial_networks
 
 from bitspike.convert.network import Population
-from bitspike.convert.passes.hold import hold
+from bitspike.convert.retime import retime
 from bitspike.errors import UnsupportedError
 from bitspike.sim.engines import lava_models
 from bitspike.sim.reference import STATE_MAX, run_reference, step, truncate
@@ -101,34 +101,33 @@ def test_a_delay_of_its_own_runs_each_sample_alone(delay):
 
 
 @pytest.mark.parametrize("delay", [1, 3])
-def test_biases_that_are_held_back_come_before_a_delay(delay):
-    """A clock brings them, so that no early spike crosses the delay; without it the retiming refuses."""
+def test_biases_before_a_delay_are_kept_quiet_until_the_first_sample(delay):
+    """The retiming alone refuses them: a spike that a bias sends early would arrive late enough to count."""
     network = feed_forward(3, delay=delay)
     network = network.with_populations(tuple(replace(p, du=4096) for p in network.populations))
     spikes = (np.random.default_rng(4).random((5, network.steps, network.input.size)) < 0.5).astype(np.uint8)
     with pytest.raises(UnsupportedError, match="or is fed by, a bias that would act before the first input"):
-        lava_models.run(network, spikes)
-    held = hold(network)
-    record, expected = lava_models.run(held, spikes), run_reference(network, spikes)
-    assert_same(run_reference(held, spikes), record)
-    for name, trace in expected.traces.items():
-        assert np.array_equal(trace.v, record.traces[name].v)
-        assert np.array_equal(trace.spikes, record.traces[name].spikes)
+        retime(network)
+    program = lower(network)
+    assert (program.gap, program.quiet) == (delay, True)
+    expected = run_reference(network, spikes)
+    assert_same(expected, lava_models.run(network, spikes))
     assert_alive(expected)
 
 
 @settings(max_examples=60)
 @given(
     network=st.one_of(
-        networks(resets=("zero",), delays=(0, 0), starts=False),
-        networks(resets=("zero",), delays=(0, 2), starts=False),
-        networks(resets=("zero",), delays=(5, 7)),
+        networks(delays=(0, 0), starts=False, graded=True, inputs=(1, 3), heads=True),
+        networks(delays=(0, 2), starts=False, graded=True),
+        networks(delays=(5, 7)),
+        spatial_networks(starts=False, graded=True),
     ),
     seed=st.integers(0, 99),
 )
 def test_any_network_that_lava_can_hold(network, seed):
-    """Delays and starts of any kind; what the retiming or the registers refuse is refused by name, never wrong."""
-    spikes = (np.random.default_rng(seed).random((3, network.steps, network.input.size)) < 0.5).astype(np.uint8)
+    """Delays, starts, resets and spikes of any kind; what is refused is refused by name, never wrong."""
+    spikes = (np.random.default_rng(seed).random((3, network.steps, network.input_size)) < 0.5).astype(np.uint8)
     try:
         record = lava_models.run(network, spikes)
     except UnsupportedError as error:

@@ -17,6 +17,10 @@ def dense(matrix, exponent=0, delay=1):
     return Dense(source="a", target="b", weights=weights_of(np.array(matrix)), exponent=exponent, delay=delay)
 
 
+def encoded(connection):
+    return encode(connection.effective(), connection.name)
+
+
 @pytest.mark.parametrize(
     ("matrix", "exponent", "mantissas", "registers"),
     [
@@ -38,7 +42,7 @@ def dense(matrix, exponent=0, delay=1):
 )
 def test_registers(matrix, exponent, mantissas, registers):
     bits, weight_exp, mode = registers
-    found = encode(dense(matrix, exponent))
+    found = encoded(dense(matrix, exponent))
     assert found == Synapses(mantissas=np.array(mantissas), bits=bits, exponent=weight_exp, sign_mode=mode)
     assert np.array_equal(effective(found), np.array(matrix) << exponent)
 
@@ -48,7 +52,7 @@ def test_what_needs_nine_bits_is_refused_by_name(matrix):
     with pytest.raises(
         UnsupportedError, match=r"connection a -> b: weights -\d+..-?\d+ have no exact form in Lava's 8"
     ):
-        encode(dense(matrix))
+        encoded(dense(matrix))
 
 
 @given(
@@ -69,9 +73,9 @@ def test_exact_or_refused_and_refused_only_where_nothing_fits(matrix, shift, exp
     fits = one_sign or (wide.min() >= -128 and wide.max() <= 127)
     if not fits:
         with pytest.raises(UnsupportedError):
-            encode(connection)
+            encoded(connection)
         return
-    found = encode(connection)
+    found = encoded(connection)
     assert np.array_equal(effective(found), connection.effective())
     assert found.bits in WEIGHT_BITS
     assert found.exponent in WEIGHT_EXPONENTS
@@ -96,7 +100,7 @@ def lava_output(model, spikes):
 @needs_lava
 def test_lavas_dense_adds_the_effective_weights_of_any_registers():
     from bitspike.sim.engines.lava_models import synapse_model
-    from bitspike.targets.lava.lower import Connection
+    from bitspike.targets.lava.program import DenseConnection
     from bitspike.targets.lava.repair import import_lava
 
     import_lava()
@@ -120,7 +124,7 @@ def test_lavas_dense_adds_the_effective_weights_of_any_registers():
         scaled = mantissas * 2.0**synapses.exponent
         clipped += bool((mantissas > 255).any() or (mantissas < -256).any())
         truncated += not np.array_equal(expected, scaled)
-        model = synapse_model(Connection(source="a", target="b", synapses=synapses, delay=1))
+        model = synapse_model(DenseConnection(source="a", target="b", synapses=synapses, delay=1))
         spikes = random.integers(0, 2, mantissas.shape[1])
         assert np.array_equal(lava_output(model, spikes), expected @ spikes)
         compared += len(expected)
@@ -133,7 +137,7 @@ def test_lavas_dense_adds_the_effective_weights_of_any_registers():
 @pytest.mark.parametrize("delay", [1, 2, 5])
 def test_lavas_synapses_add_the_networks_weights(delay):
     from bitspike.sim.engines.lava_models import Wire, synapse_model
-    from bitspike.targets.lava.lower import Connection
+    from bitspike.targets.lava.program import DenseConnection
     from bitspike.targets.lava.repair import import_lava
 
     import_lava()
@@ -141,7 +145,7 @@ def test_lavas_synapses_add_the_networks_weights(delay):
     for case in range(150):
         low, high = [(-1, 1), (0, 1), (-1, 0), (-1, -1), (0, 0), (-128, 127), (0, 255), (-255, 0), (-7, 3)][case % 9]
         connection = dense(random.integers(low, high + 1, random.integers(1, 12, 2)), int(random.integers(0, 8)), delay)
-        model = synapse_model(Connection(source="a", target="b", synapses=encode(connection), delay=delay))
+        model = synapse_model(DenseConnection(source="a", target="b", synapses=encoded(connection), delay=delay))
         steps = random.integers(0, 2, (12, connection.weights.shape[1]))
         model.s_in, model.a_out = Wire(steps[0]), Wire(steps[0])
         for t, spikes in enumerate(steps):

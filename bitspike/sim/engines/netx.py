@@ -4,24 +4,26 @@ import os
 import tempfile
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
 from bitspike.convert.binary_only import refuse_graded
 from bitspike.convert.connections import Windowed
-from bitspike.convert.network import IntegerNetwork, Population
+from bitspike.convert.network import IntegerNetwork
 from bitspike.convert.netx_layers import feeding
 from bitspike.convert.retime import refuse_early_spikes
 from bitspike.convert.rules import check
 from bitspike.convert.single_only import refuse_several
 from bitspike.errors import UnsupportedError
 from bitspike.files import existing_file
-from bitspike.sim.record import Record, Trace
+from bitspike.sim.engines.lava import trace
+from bitspike.sim.record import Record
 from bitspike.targets.lava.child import TIME_LIMIT_S, run_job
 from bitspike.targets.lava.job import Job
+from bitspike.targets.lava.layout import lava_shape
 from bitspike.targets.lava.repair import require_lava, require_lava_dl
+from bitspike.targets.lava.schedule import Schedule
 
 
 def run(
@@ -56,13 +58,13 @@ def run(
             netx_file.write(network, path)
         else:
             path = existing_file(file).resolve()
-        windows = run_job(Job(engine="netx", stream=stream, file=str(path)), chip, spikes, time_limit_s=time_limit_s)
-    traces = {}
-    for p in chip.populations:
-        s, u, v = windows[p.name]
-        if p.name in windowed:
-            s, u, v = (_in_our_order(values, p) for values in (s, u, v))
-        traces[p.name] = Trace(spikes=s, u=u, v=v)
+        populations = {p.name: (p.start, lava_shape(p.shape, in_space=p.name in windowed)) for p in chip.populations}
+        samples, steps, _ = spikes.shape
+        latency = max(chip.latencies().values())
+        schedule = Schedule(samples=samples, steps=steps, latency=latency, gap=0 if stream else None)
+        job = Job(engine="netx", schedule=schedule, file=str(path))
+        windows = run_job(job, chip, spikes, populations, time_limit_s=time_limit_s)
+    traces = {p.name: trace(windows[p.name], p.spike_dtype) for p in chip.populations}
     return Record(engine="netx", inputs=spikes, traces=traces, latency=chip.latencies())
 
 
@@ -82,10 +84,3 @@ def _layered(network: IntegerNetwork) -> tuple[IntegerNetwork, set[str]]:
     populations = tuple(replace(p, start=latency[p.name]) for p in network.populations)
     chip = check(replace(network, populations=populations, connections=connections))
     return chip, {c.target for c, _ in chain if isinstance(c, Windowed)}
-
-
-def _in_our_order(values: npt.NDArray[Any], p: Population) -> npt.NDArray[Any]:
-    """From Lava's order of neurons, (width, height, channels), to (channels, height, width)."""
-    samples, steps, size = values.shape
-    in_space = values.reshape(samples, steps, *p.shape[::-1])
-    return np.ascontiguousarray(in_space.transpose(0, 1, 4, 3, 2)).reshape(samples, steps, size)

@@ -7,7 +7,7 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -16,6 +16,7 @@ import numpy.typing as npt
 from bitspike.convert.network import IntegerNetwork
 from bitspike.errors import EngineError, UsageError
 from bitspike.targets.lava.job import Job, Windows, read_windows
+from bitspike.targets.lava.layout import Shape
 
 #: Seconds that a run may take where nobody says; ten thousand steps of a small network take about one minute.
 TIME_LIMIT_S = 300.0
@@ -27,9 +28,16 @@ _HOLLOW = re.compile(r"RuntimeError: \d+ Exception\(s\) occurred")
 
 
 def run_job(
-    job: Job, network: IntegerNetwork, spikes: npt.NDArray[np.uint8], *, time_limit_s: float = TIME_LIMIT_S
+    job: Job,
+    network: IntegerNetwork,
+    spikes: npt.NDArray[np.uint8],
+    populations: Mapping[str, tuple[int, Shape]],
+    *,
+    time_limit_s: float = TIME_LIMIT_S,
 ) -> Windows:
-    """Run `job` on a network in chip time and on `spikes`, (samples, steps, input neurons), in a worker.
+    """Run `job` on a network and on `spikes`, (samples, steps, input neurons), in a worker.
+
+    Returns the windows of `populations`: by how much each is late, and its shape in Lava.
 
     Raises:
         EngineError: in one line, where the worker fails or takes longer than `time_limit_s`.
@@ -41,7 +49,7 @@ def run_job(
         job.write(folder, network, spikes)
         command = [sys.executable, *WORKER, name, str(os.getpid())]
         supervise(command, folder, engine=job.engine, time_limit_s=time_limit_s)
-        return read_windows(folder, job, network, spikes)
+        return read_windows(folder, job.schedule, populations)
 
 
 def supervise(command: Sequence[str], folder: Path, *, engine: str, time_limit_s: float) -> None:

@@ -1,7 +1,7 @@
-"""Weights in the registers of Lava's ``Dense``, exact or refused.
+"""Weights in the registers of Lava's ``Dense`` and ``Sparse``, exact or refused.
 
 Lava's fixed-point synapses hold a matrix of mantissas, one width, one exponent and one sign mode. What a spike then
-adds is, by ``PyDenseModelBitAcc`` and ``lava.utils.weightutils`` of lava-nc 0.10:
+adds is, by ``PyDenseModelBitAcc``, ``PySparseModelBitAcc`` and ``lava.utils.weightutils`` of lava-nc 0.10:
 
 1. Each mantissa is clipped: excitatory to 0..255, inhibitory to -255..0, mixed to -256..255.
 2. Its lowest ``8 - bits`` bits (one more in mixed mode) are dropped: toward minus infinity, in inhibitory mode toward
@@ -16,7 +16,6 @@ from enum import IntEnum
 import numpy as np
 import numpy.typing as npt
 
-from bitspike.convert.network import Dense
 from bitspike.convert.value import Value, read_only
 from bitspike.errors import UnsupportedError
 
@@ -37,10 +36,10 @@ class SignMode(IntEnum):
 
 @dataclass(frozen=True, kw_only=True, slots=True, eq=False)
 class Synapses(Value):
-    """The parameters of a Lava ``Dense``.
+    """Weights as Lava holds them.
 
     Attributes:
-        mantissas: int32, shape (targets, sources).
+        mantissas: int32, of any shape.
         bits: ``num_weight_bits``, one of :data:`WEIGHT_BITS`.
         exponent: ``weight_exp``, one of :data:`WEIGHT_EXPONENTS`.
         sign_mode: given to Lava always, since what it infers from a matrix without one sign is another mode.
@@ -56,7 +55,7 @@ class Synapses(Value):
 
 
 def effective(synapses: Synapses) -> Integers | None:
-    """What each synapse adds for a spike by Lava's rules, shape (targets, sources).
+    """What each synapse adds for a spike by Lava's rules, in the shape of the mantissas.
 
     None where the exponent drops bits: then what a spike adds depends on the other spikes of the step.
     """
@@ -67,15 +66,14 @@ def effective(synapses: Synapses) -> Integers | None:
     return values if bool(np.all(values << -synapses.exponent == kept)) else None
 
 
-def encode(connection: Dense) -> Synapses:
-    """The fewest bits that hold the connection's effective weights exactly.
+def encode(wanted: Integers, name: str) -> Synapses:
+    """The fewest bits that hold the effective weights `wanted`, of any shape, exactly.
 
     Weights of -1 and +1 become mantissas of -128 and +128 in 2 bits with exponent -7; 0 and 1 become 0 and 128 in one.
 
     Raises:
-        UnsupportedError: naming the connection, where Lava has no exact form: weights that need 9 bits.
+        UnsupportedError: naming connection `name`, where Lava has no exact form: weights that need 9 bits.
     """
-    wanted = connection.effective()
     for bits in WEIGHT_BITS:
         for mode in _modes(wanted):
             synapses = _scaled(wanted, bits, mode)
@@ -83,7 +81,7 @@ def encode(connection: Dense) -> Synapses:
                 return synapses
     low, high = int(wanted.min(initial=0)), int(wanted.max(initial=0))
     raise UnsupportedError(
-        f"connection {connection.name}: weights {low}..{high} have no exact form in Lava's 8 bits "
+        f"connection {name}: weights {low}..{high} have no exact form in Lava's 8 bits "
         "(of one sign they may reach 255; of both signs -128..127, or twice that where all are even)"
     )
 

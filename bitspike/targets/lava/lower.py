@@ -2,119 +2,58 @@
 
 Rules:
 
-1. The network is put into chip time first (:func:`bitspike.convert.retime.retime`): Lava's synapses deliver in the
-   step after the spike.
-2. A connection of delay 1 becomes a ``Dense``; of delay d > 1 a ``DelayDense`` whose own delay is d - 1.
-3. Weights take the densest exact form (:mod:`bitspike.targets.lava.encode`).
-4. A population becomes a ``LIFReset``. Lava adds 1 to the `du` that it is given, so the register holds ``du - 1``;
+1. The network is put into chip time (:func:`bitspike.convert.retime.retime`): Lava's synapses deliver in the step after
+   the spike. Where a connection has a delay of its own, as every recurrent one has, it gets an input first that keeps
+   the gap between two samples quiet (:func:`bitspike.convert.passes.quiet.quiet`): then samples can follow one another
+   in one run, and no spike that a bias sends before the first one outlives the reset. Where that is not possible each
+   sample has a run of its own.
+2. A convolution becomes a ``Conv``, a sum pool one whose kernel is 1 and that has a group for each channel. What these
+   connect lies in Lava's order (:mod:`bitspike.targets.lava.layout`). ``Conv`` ignores exponents and keeps its geometry
+   in 8 bits with a sign: where weights are beyond 8 bits, or extents or groups beyond 127, rule 4 applies.
+3. ``Conv`` has no delay. One of delay d > 1 reads a relay that is d - 1 steps late.
+4. Any other connection becomes a ``Dense`` or, where that takes less memory, a ``Sparse``; of delay d > 1 a
+   ``DelayDense`` or ``DelaySparse`` whose own delay is d - 1. Weights take the densest exact form
+   (:mod:`bitspike.targets.lava.encode`). Weights of both signs that have none in 8 bits become the sum of up to three
+   such connections.
+5. A population becomes a ``LIFReset``. Lava adds 1 to the `du` that it is given, so the register holds ``du - 1``;
    an effective 0 is -1, which Lava's CPU model takes (lava-dl writes it too) and Loihi 1 has no register value for.
-5. `dv`, `vth` and the bias go over as they are. Reset by subtraction and graded spikes are refused: Lava's ``LIFReset``
-   has neither.
+6. `dv`, `vth` and the bias go over as they are. Reset by subtraction and graded spikes, which Lava's neurons have not,
+   need a process of ours (:mod:`bitspike.targets.lava.neurons`); it has no model for the chip.
 """
 
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping
+from dataclasses import replace
+from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 
-from bitspike.convert.binary_only import refuse_graded
-from bitspike.convert.dense_only import dense_connections
+from bitspike.convert.connections import Connection as Synapses
+from bitspike.convert.connections import Conv2d, Dense, Integers, Windowed
 from bitspike.convert.network import IntegerNetwork, Population
+from bitspike.convert.passes.quiet import gap_of, quiet
+from bitspike.convert.relays import waiting
 from bitspike.convert.retime import retime
 from bitspike.convert.rules import check
-from bitspike.convert.single_only import refuse_several
-from bitspike.convert.value import Value, read_only
-from bitspike.errors import UnsupportedError
-from bitspike.targets.lava.encode import Synapses, encode
+from bitspike.errors import BitspikeError, RangeError, UnsupportedError
+from bitspike.targets.lava.coordinates import coordinates
+from bitspike.targets.lava.encode import encode
+from bitspike.targets.lava.layout import Shape, lava_index, lava_shape, our_index, to_lava
+from bitspike.targets.lava.program import (
+    Connection,
+    ConvConnection,
+    DenseConnection,
+    LavaProgram,
+    Neurons,
+    Source,
+    SparseConnection,
+)
 
+__all__ = ["LavaProgram", "lower"]
 
-@dataclass(frozen=True, kw_only=True, slots=True, eq=False)
-class Neurons(Value):
-    """A population in the registers of ``LIFReset``.
-
-    Attributes:
-        du: register: effective decay less 1, -1..4095.
-        dv, vth: as in the network.
-        bias_mant: int32, one per neuron, -4096..4095; `bias_exp`: 0..7.
-        start: step, counted from 0, in which the first sample's first input arrives.
-    """
-
-    name: str
-    size: int
-    du: int
-    dv: int
-    vth: int
-    bias_mant: npt.NDArray[np.int32]
-    bias_exp: int
-    start: int
-
-    def __post_init__(self) -> None:
-        object.__setattr__(self, "bias_mant", read_only(self.bias_mant, np.int32))
-
-    def __str__(self) -> str:
-        low, high = int(self.bias_mant.min(initial=0)), int(self.bias_mant.max(initial=0))
-        bias = f"{low}..{high}<<{self.bias_exp}" if low or high else "0"
-        return (
-            f"lif     {self.name} {self.size} du={self.du} dv={self.dv} vth={self.vth} start={self.start} bias={bias}"
-        )
-
-
-@dataclass(frozen=True, kw_only=True, slots=True, eq=False)
-class Connection(Value):
-    """Synapses between two populations; `delay` is 1 or more: it counts the step that every Lava connection takes."""
-
-    source: str
-    target: str
-    synapses: Synapses
-    delay: int
-
-    @property
-    def name(self) -> str:
-        """``source -> target``."""
-        return f"{self.source} -> {self.target}"
-
-    def __str__(self) -> str:
-        rows, columns = self.synapses.mantissas.shape
-        kind = "dense " if self.delay == 1 else "delayed"
-        return (
-            f"{kind:<7} {self.name} {rows}x{columns} {self.synapses.sign_mode.name.lower()} bits={self.synapses.bits} "
-            f"exponent={self.synapses.exponent} delay={self.delay}"
-        )
-
-
-@dataclass(frozen=True, kw_only=True, slots=True, eq=False)
-class LavaProgram(Value):
-    """A network as Lava holds it.
-
-    Attributes:
-        input_name, input_size: where spikes enter.
-        neurons: in the network's order.
-        connections: in the network's order.
-        streams: whether samples may follow one another in one run. They may where every spike arrives in the step of
-            the target that answers the same input step; a spike over a longer delay would outlive its sample.
-    """
-
-    name: str
-    input_name: str
-    input_size: int
-    neurons: tuple[Neurons, ...]
-    connections: tuple[Connection, ...]
-    streams: bool
-
-    @property
-    def latency(self) -> int:
-        """The largest number of steps by which a population is late."""
-        return max(n.start for n in self.neurons)
-
-    def __str__(self) -> str:
-        lines = [
-            f"lava    {self.name} latency={self.latency} samples={'stream' if self.streams else 'alone'}",
-            f"source  {self.input_name} {self.input_size}",
-        ]
-        for n in self.neurons:
-            lines += [str(c) for c in self.connections if c.target == n.name]
-            lines.append(str(n))
-        return "\n".join(lines)
+#: What Lava's ``Conv`` holds of strides, paddings, dilations, kernel sizes and groups: 8 bits with a sign.
+GEOMETRY_MAX = 127
+#: Bits of a target's index in a sparse synapse: none below 6, none above 12 (nengo-loihi 1.1, ``block.py``).
+INDEX_BITS = (6, 12)
 
 
 def lower(network: IntegerNetwork) -> LavaProgram:
@@ -123,33 +62,145 @@ def lower(network: IntegerNetwork) -> LavaProgram:
     Raises:
         UnsupportedError: naming the population or connection that Lava cannot hold exactly.
     """
-    refuse_graded(check(network), "the lowering to Lava")
-    refuse_several(network, "the lowering to Lava", readouts=False)
-    chip = retime(network)
-    latency = chip.latencies()
+    chip, gap = _chip_time(check(network))
+    chip = waiting(chip, is_conv)
+    spatial = {end for c in chip.connections if is_conv(c) for end in (c.source, c.target)}
+    shapes = {node.name: lava_shape(node.shape, in_space=node.name in spatial) for node in chip.nodes()}
+    payloads = {p.name: p.payload_max.bit_length() for p in chip.populations if p.graded}
     return LavaProgram(
         name=chip.name,
-        input_name=chip.input.name,
-        input_size=chip.input.size,
-        neurons=tuple(_neurons(p) for p in chip.populations),
+        sources=tuple(Source(name=i.name, shape=shapes[i.name]) for i in chip.inputs),
+        neurons=tuple(_neurons(p, shapes[p.name]) for p in chip.populations),
         connections=tuple(
-            Connection(source=c.source, target=c.target, synapses=encode(c), delay=c.delay)
-            for c in dense_connections(chip, "the lowering to Lava")
+            made for c in chip.connections for made in _connections(c, shapes, payloads.get(c.source, 0))
         ),
-        streams=all(c.delay == latency[c.target] - latency[c.source] for c in chip.connections),
+        gap=gap,
+        quiet=len(chip.inputs) > len(network.inputs),
     )
 
 
-def _neurons(p: Population) -> Neurons:
-    if p.reset != "zero":
-        raise UnsupportedError(f"population {p.name}: reset by subtraction; Lava's neurons reset to zero")
+def is_conv(c: Synapses) -> bool:
+    """Whether a connection is a window that Lava's ``Conv`` holds exactly (rule 2)."""
+    if not isinstance(c, Windowed):
+        return False
+    geometry = (*c.window, *c.stride, *c.padding, *c.dilation, _groups(c))
+    if max(geometry) > GEOMETRY_MAX:
+        return False
+    weights = _kernels(c)
+    return len(_parts(weights)) == 1 and weights.min(initial=0) >= -256 and weights.max(initial=0) <= 255
+
+
+def _chip_time(network: IntegerNetwork) -> tuple[IntegerNetwork, int | None]:
+    """Rule 1: the network in chip time, and the gap between samples; None where each is alone."""
+    late = network.latencies()
+    if all(c.delay == late[c.target] - late[c.source] for c in network.connections):
+        return retime(network), 0
+    if any(late.values()):
+        return retime(network), None
+    # No state grows for longer than from one reset to the next, or from the run's begin to the first reset.
+    latency = max(retime(network, led=True).latencies().values())
+    try:
+        led = quiet(replace(network, steps=network.steps + latency))
+    except (UnsupportedError, RangeError) as error:
+        return _alone(network, error), None
+    return retime(replace(led, steps=network.steps), led=True), gap_of(network)
+
+
+def _alone(network: IntegerNetwork, reason: BitspikeError) -> IntegerNetwork:
+    """The network in chip time, where no gap can be kept quiet, for the reason given."""
+    try:
+        return retime(network)
+    except UnsupportedError as error:
+        raise UnsupportedError(f"{error}; nor can a gap before the first input be kept quiet: {reason}") from None
+
+
+def _neurons(p: Population, shape: Shape) -> Neurons:
     return Neurons(
         name=p.name,
-        size=p.size,
+        shape=shape,
         du=p.du - 1,
         dv=p.dv,
         vth=p.vth,
-        bias_mant=p.bias_mantissa,
+        bias_mant=to_lava(p.bias_mantissa, shape),
         bias_exp=p.bias_exponent,
         start=p.start,
+        subtract=p.reset == "subtract",
+        payload_shift=p.payload_shift if p.graded else None,
     )
+
+
+def _connections(c: Synapses, shapes: Mapping[str, Shape], message_bits: int) -> Iterator[Connection]:
+    ends = {"source": c.source, "target": c.target, "delay": c.delay, "message_bits": message_bits}
+    source, target = shapes[c.source], shapes[c.target]
+    if isinstance(c, Windowed) and is_conv(c):
+        yield _conv(c, ends)
+    elif isinstance(c, Dense):
+        for weights in _parts(c.effective()[our_index(target)][:, our_index(source)]):
+            yield _dense_or_sparse(c, ends, weights)
+    else:
+        sources, targets, weights = coordinates(c)
+        sources, targets = lava_index(source)[sources], lava_index(target)[targets]
+        order = np.lexsort((sources, targets))
+        for part in _parts(weights[order]):
+            yield _sparse(c, ends, targets[order], sources[order], part)
+
+
+def _conv(c: Windowed, ends: dict[str, Any]) -> ConvConnection:
+    """Rule 2: (targets, sources, height, width) becomes (targets, width, height, sources), flipped."""
+    kernel = _kernels(c)[:, :, ::-1, ::-1].transpose(0, 3, 2, 1)
+    channels, height, width = c.target_shape
+    return ConvConnection(
+        **ends,
+        kernel=kernel.astype(np.int32),
+        input_shape=c.source_shape[::-1],
+        output_shape=(width, height, channels),
+        stride=c.stride[::-1],
+        padding=c.padding[::-1],
+        dilation=c.dilation[::-1],
+        groups=_groups(c),
+    )
+
+
+def _kernels(c: Windowed) -> Integers:
+    """Effective weights, (target channels, source channels / groups, height, width)."""
+    if isinstance(c, Conv2d):
+        return c.kernels()
+    return np.full((c.target_channels, 1, *c.window), 1 << c.exponent)
+
+
+def _groups(c: Windowed) -> int:
+    return c.groups if isinstance(c, Conv2d) else c.target_channels
+
+
+def _dense_or_sparse(c: Synapses, ends: dict[str, Any], weights: Integers) -> Connection:
+    """Rule 4: whichever takes less memory, of a matrix in Lava's order; a sparse synapse holds its target's index."""
+    dense = encode(weights, c.name)
+    targets, sources = np.nonzero(weights)
+    if weights.size * dense.bits <= len(targets) * (dense.bits + _index_bits(len(weights))):
+        return DenseConnection(**ends, synapses=dense)
+    return _sparse(c, ends, targets, sources, weights[targets, sources])
+
+
+def _sparse(
+    c: Synapses, ends: dict[str, Any], targets: Integers, sources: Integers, weights: Integers
+) -> SparseConnection:
+    used = weights != 0
+    synapses = encode(weights[used], c.name)
+    return SparseConnection(**ends, size=c.shape, targets=targets[used], sources=sources[used], synapses=synapses)
+
+
+def _parts(weights: Integers) -> list[Integers]:
+    """Weights that have an exact form each, and whose sum is `weights`: one of them wherever it has a form itself."""
+    low, high = int(weights.min(initial=0)), int(weights.max(initial=0))
+    common = int(np.bitwise_or.reduce(np.abs(weights), axis=None))
+    twos = (common & -common).bit_length() - 1 if common else 0
+    if (low < 0 < high and (low < -128 << twos or high > 127 << twos)) or low < -255 << twos:
+        first = np.clip(weights, -128 << twos, 127 << twos)
+        return [first, *_parts(weights - first)]
+    return [weights]
+
+
+def _index_bits(targets: int) -> int:
+    """Of a target's index in a sparse synapse."""
+    low, high = INDEX_BITS
+    return min(max((targets - 1).bit_length(), low), high)

@@ -2,7 +2,8 @@
 
 Lava's ``lava.magma.compiler.var_model`` declares dataclasses whose fields default to instances of other dataclasses.
 Since Python 3.11 such a default must be hashable, and that is all that keeps Lava from being imported. The module is
-imported here once, with those classes made hashable; nothing that is installed is changed.
+imported here once, with those classes made hashable; nothing that is installed is changed. Its reshaping ports use an
+argument that numpy 2.4 no longer has, and are given another way to reshape.
 """
 
 import dataclasses
@@ -65,6 +66,7 @@ def import_lava() -> None:
             importlib.import_module(BROKEN)
         with _same_start_method():
             importlib.import_module(_START_METHOD)
+        _reshape_by_position()
     except ImportError as error:
         missing = error.name or str(error)
         raise MissingDependencyError(f"Lava lacks {missing}; run: {INSTALL}") from None
@@ -122,12 +124,11 @@ def import_netx() -> types.ModuleType:
         if name not in sys.modules:
             sys.modules[name] = _stub(name, contents)
     sys.meta_path.insert(0, _WithoutTorch())
-    _reshape_by_position()
     return importlib.import_module(f"{_NETX}.hdf5")
 
 
 def _reshape_by_position() -> None:
-    """Let Lava's reshaping ports, of which lava-dl's flatten is made, work with numpy 2.4.
+    """Let Lava's reshaping ports work with numpy 2.4.
 
     They name an argument of ``numpy.reshape`` by a name that it no longer has.
     """

@@ -20,7 +20,7 @@ import numpy.typing as npt
 
 from bitspike.convert.network import IntegerNetwork
 from bitspike.errors import BitspikeError, UnsupportedError
-from bitspike.targets.lava.job import Job, read_job, run_folder, runs_of
+from bitspike.targets.lava.job import Job, read_job, run_folder
 from bitspike.targets.lava.lower import lower
 from bitspike.targets.lava.processes import attach_recorder, build_processes
 from bitspike.targets.lava.repair import import_lava, import_netx
@@ -39,38 +39,37 @@ def main(arguments: list[str]) -> int:
         import_lava()
         # Lava's processes are started by forking and hold what cannot be pickled.
         multiprocessing.set_start_method("fork", force=True)
-        for index, stream in enumerate(runs_of(job.stream, spikes, max(network.latencies().values()))):
+        for index, stream in enumerate(job.schedule.inputs(spikes)):
             recordings = run_folder(folder, index)
             recordings.mkdir()
-            _run(job, network, stream, spikes.shape[1], recordings)
+            _run(job, network, stream, recordings)
     except BitspikeError as error:
         sys.stderr.write(f"{error}\n")
         return 2
     return 0
 
 
-def _run(job: Job, network: IntegerNetwork, stream: npt.NDArray[np.uint8], steps: int, recordings: Path) -> None:
-    """One run of Lava's runtime over `stream`, (steps of the run, input neurons), in samples of `steps`."""
+def _run(job: Job, network: IntegerNetwork, stream: npt.NDArray[np.uint8], recordings: Path) -> None:
+    """One run of Lava's runtime over `stream`, (steps of the run, neurons of all inputs)."""
     from lava.magma.core.run_conditions import RunSteps
     from lava.magma.core.run_configs import Loihi2SimCfg
 
-    # In a run of its own a sample is never followed by another, so the state is cleared once.
-    interval = steps if job.stream else len(stream) + 1
+    interval = job.schedule.reset_interval
     if job.file is None:
-        processes = build_processes(lower(network), stream, reset_interval=interval)
-        neurons, first = processes.neurons, processes.source
+        neurons = build_processes(lower(network), stream, reset_interval=interval).neurons
     else:
-        neurons, first = _netx(job.file, network, stream, interval)
-    for name, neuron in neurons.items():
-        attach_recorder(neuron, recordings, name, len(stream))
-    first.run(condition=RunSteps(num_steps=len(stream)), run_cfg=Loihi2SimCfg(select_tag=FIXED_POINT))
-    first.stop()
+        neurons = _netx(job.file, network, stream, interval)
+    for p in network.populations:
+        attach_recorder(neurons[p.name], recordings, p.name, len(stream))
+    for neuron in neurons.values():
+        # Lava compiles what is connected with a process: parts that nothing connects need a run each.
+        if not neuron.is_compiled:
+            neuron.run(condition=RunSteps(num_steps=len(stream)), run_cfg=Loihi2SimCfg(select_tag=FIXED_POINT))
+            neuron.stop()
 
 
-def _netx(
-    file: str, network: IntegerNetwork, stream: npt.NDArray[np.uint8], interval: int
-) -> tuple[dict[str, Any], Any]:
-    """lava-dl's own reader and processes of a NetX file: its layers' neurons by population, and the source.
+def _netx(file: str, network: IntegerNetwork, stream: npt.NDArray[np.uint8], interval: int) -> dict[str, Any]:
+    """lava-dl's own reader and processes of a NetX file: its layers' neurons by population.
 
     Its reset offset is 1: lava-dl counts an input layer that our files do not have.
     """
@@ -87,7 +86,7 @@ def _netx(
         data = data.reshape(*loaded.inp.shape[::-1], -1).transpose(2, 1, 0, 3)
     source = RingBuffer(data=np.ascontiguousarray(data, dtype=np.int32))
     source.s_out.connect(loaded.inp)
-    return {p.name: layer.neuron for p, layer in zip(network.populations, loaded.layers, strict=True)}, source
+    return {p.name: layer.neuron for p, layer in zip(network.populations, loaded.layers, strict=True)}
 
 
 def _fail(kind: type[BaseException], error: BaseException, trace: TracebackType | None) -> None:
