@@ -29,6 +29,7 @@ from bitspike.samples import SignalData, SpikeData
 from bitspike.signals import load_signals
 from bitspike.sim import energy as _energy
 from bitspike.sim import verify as _verify
+from bitspike.sim.committee_energy import CommitteeEnergy, committee_energy
 from bitspike.sim.floating import simulate_float
 from bitspike.sim.floating_record import FloatRecord
 from bitspike.sim.portability import portability as _portability
@@ -214,24 +215,27 @@ def verify(
     )
 
 
+@overload
 def energy(
-    network: IntegerNetwork,
-    *,
-    data: SpikeData | str,
-    chip: str | None = None,
-    prices: str | Sequence[str] | None = None,
-    engine: str = "fast",
-    step_time_us: float | None = None,
-) -> _energy.Energy:
-    """Counts and energy of one inference on `chip`; see :func:`bitspike.sim.energy.energy`."""
-    return _energy.energy(
-        network,
-        data=_data(data, network),
-        chip=chip,
-        prices=prices,
-        engine_name=engine,
-        step_time_us=step_time_us,
-    )
+    network: IntegerNetwork, *, data: SpikeData | str, engine: str = "fast", **options: Any
+) -> _energy.Energy: ...
+@overload
+def energy(network: Committee, *, data: SpikeData | str, engine: str = "fast", **options: Any) -> CommitteeEnergy: ...
+def energy(
+    network: IntegerNetwork | Committee, *, data: SpikeData | str, engine: str = "fast", **options: Any
+) -> _energy.Energy | CommitteeEnergy:
+    """Counts and energy of one inference; of a committee, whose members all run, that of one answer.
+
+    Args:
+        network: or a committee.
+        data: samples, or their name.
+        engine: which engine runs; all give the same counts.
+        options: ``chip``, ``prices``, ``step_time_us``; see :func:`bitspike.sim.energy.energy`.
+    """
+    if isinstance(network, Committee):
+        members = tuple(network)
+        return committee_energy(members, data=_data(data, members[0]), engine_name=engine, **options)
+    return _energy.energy(network, data=_data(data, network), engine_name=engine, **options)
 
 
 def lower(network: IntegerNetwork, *, chip: str = "loihi2") -> LavaProgram:

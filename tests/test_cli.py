@@ -247,6 +247,19 @@ def test_energy_with_other_prices_and_a_step_time(capsys, tmp_path, net):
     assert "chip 'tpu'; expected one of loihi1, loihi2" in refused(capsys, *common, "--chip", "tpu")
 
 
+def test_energy_of_a_committee_in_a_folder(capsys, tmp_path):
+    (tmp_path / "committee").mkdir()
+    for seed in range(2):
+        save(chain((64, 12, 10), steps=16, seed=seed), tmp_path / "committee" / f"member-{seed}.safetensors")
+    common = ("energy", tmp_path / "committee", "--data", "digits", "--samples", 5)
+    code, text, _ = run(capsys, *common)
+    assert code == 0
+    assert text.startswith("2 members one after the other; one alone takes")
+    result = json.loads(run(capsys, *common, "--json")[1])
+    assert result["energy"]["nominal_nj"] == pytest.approx(sum(result["energy"]["members"]))
+    assert [p["population"] for p in result["counts"]["populations"]][:2] == ["0/hidden1", "0/output"]
+
+
 def test_data_of_ones_own(capsys, tmp_path, net):
     np.savez(tmp_path / "own.npz", spikes=np.ones((2, 16, 64), np.uint8), labels=np.array([1, 2]))
     assert run(capsys, "simulate", net, "--data", tmp_path / "own.npz")[0] == 0

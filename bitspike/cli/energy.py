@@ -46,9 +46,11 @@ def energy(
     input_layer: InputLayer = None,
     as_json: Json = False,
 ) -> None:
-    """Count what one inference does and price it: ranges, spread, what moves the total, and what is left out."""
-    from bitspike.convert.formats import load
+    """Count what one inference of a network, or of a committee in a folder, does, and price it."""
+    from bitspike.convert.committee_files import load_networks
+    from bitspike.sim.committee_energy import price_committee
     from bitspike.sim.count_run import count_run
+    from bitspike.sim.counts import together
     from bitspike.sim.counts_file import check_path, write_counts
     from bitspike.sim.energy import price
     from bitspike.targets.chips import chip as chip_named
@@ -61,17 +63,24 @@ def energy(
         chip, priced = chip_named(chip).name, None
     else:
         priced = price_list(chip, prices or None)
-    network = load(net)
-    spikes = encoded(data, network, part=part, seed=seed, first=samples, encoder=encoder, layer=input_layer)
+    members = load_networks(net)
+    spikes = encoded(data, members[0], part=part, seed=seed, first=samples, encoder=encoder, layer=input_layer)
+    counted = []
     with progress("count") as notify:
-        notify(network.name, 0, 1)
-        found = count_run(network, data=spikes, engine_name=engine)
+        for number, member in enumerate(members):
+            notify(member.name, number, len(members))
+            counted.append(count_run(member, data=spikes, engine_name=engine))
+    found = counted[0] if len(counted) == 1 else together(counted, name=Path(net).name)
     written = {} if counts is None else {"counts_file": str(write_counts(found, counts))}
     if priced is None:
         reason = f"no prices per event are published for {chip}: counts only, no total (--prices FILE.toml: your own)"
         show(f"{found}\n{reason}", {"counts": found.as_json(), "energy": None, "reason": reason} | written, as_json)
         return
-    estimate = price(found, priced, step_time_us=time_us)
+    estimate = (
+        price(found, priced, step_time_us=time_us)
+        if len(counted) == 1
+        else price_committee(counted, priced, step_time_us=time_us)
+    )
     show(estimate, {"counts": found.as_json(), "energy": estimate.as_json()} | written, as_json)
 
 

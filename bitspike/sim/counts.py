@@ -214,6 +214,27 @@ def joined(parts: Sequence[Counts]) -> Counts:
     )
 
 
+def together(members: Sequence[Counts], *, name: str) -> Counts:
+    """The counts of networks that answer the same samples one after the other, as those of one network.
+
+    What is in them is called ``number/name``; the barriers of the members follow each other.
+    """
+    first = members[0]
+    return replace(
+        first,
+        network=name,
+        barrier_steps=sum(m.barrier_steps for m in members),
+        populations=tuple(
+            replace(p, population=f"{k}/{p.population}") for k, m in enumerate(members) for p in m.populations
+        ),
+        connections=tuple(
+            replace(c, source=f"{k}/{c.source}", target=f"{k}/{c.target}")
+            for k, m in enumerate(members)
+            for c in m.connections
+        ),
+    )
+
+
 def spread(values: PerSample) -> dict[str, Any]:
     """Mean, standard deviation and extremes over the samples, and their sum."""
     numbers = values.astype(np.float64)

@@ -11,10 +11,10 @@ from bitspike.errors import UsageError
 from bitspike.samples import SpikeData
 from bitspike.sim.count_run import count_run
 from bitspike.sim.counts import Counts
-from bitspike.sim.estimate import Energy, Hops, Term
+from bitspike.sim.estimate import Energy, Placed, Term
 from bitspike.targets.prices import EVENTS, GROUPS, Price, PriceList, price_list
 
-__all__ = ["PAYLOADS", "Energy", "Hops", "energy", "price"]
+__all__ = ["PAYLOADS", "Energy", "Placed", "energy", "price"]
 
 #: Said where graded spikes were sent.
 PAYLOADS = "payloads of graded spikes (they are counted and priced as binary ones)"
@@ -61,20 +61,23 @@ def energy(
     return price(count_run(network, data=data, engine_name=engine_name), chosen, step_time_us=step_time_us)
 
 
-def price(counts: Counts, prices: PriceList, *, hops: Hops | None = None, step_time_us: float | None = None) -> Energy:
+def price(
+    counts: Counts, prices: PriceList, *, placed: Placed | None = None, step_time_us: float | None = None
+) -> Energy:
     """The energy of `counts` at `prices`; events without a price are listed as not included.
 
     Args:
         counts: of a run.
         prices: of one chip.
-        hops: what a placement says; without one every connection is taken to end on one core, and hops are unknown.
-        step_time_us: length of a step; by default that of `hops`.
+        placed: where the network lies; without it every connection is taken to end on one core, and neither hops nor
+            the cores whose static power counts are known.
+        step_time_us: length of a step; by default that of `placed`.
     """
     if step_time_us is not None and not 0 < step_time_us < float("inf"):
         raise UsageError(f"step time: found {step_time_us} us; expected a number above 0")
-    if step_time_us is None and hops is not None:
-        step_time_us = hops.step_time_us
-    events = dict(_events(counts, prices, hops, step_time_us))
+    if step_time_us is None and placed is not None:
+        step_time_us = placed.step_time_us
+    events = dict(_events(counts, prices, placed, step_time_us))
     found = {event: priced for event in events if (priced := _price(prices, event)) is not None}
     terms = tuple(_term(event, events, one, found) for event, one in found.items())
     per_sample = np.zeros(counts.samples)
@@ -82,7 +85,7 @@ def price(counts: Counts, prices: PriceList, *, hops: Hops | None = None, step_t
         per_sample += events[term.event] * (term.price.nominal * _nj(term.price))
     nominal = float(per_sample.mean())
     static = sum(t.nominal_nj for t in terms if t.group == "static")
-    whole = _whole_chip_nj(counts, prices, hops, step_time_us)
+    whole = _whole_chip_nj(counts, prices, placed, step_time_us)
     return Energy(
         network=counts.network,
         chip=prices.chip,
@@ -93,15 +96,15 @@ def price(counts: Counts, prices: PriceList, *, hops: Hops | None = None, step_t
         high_nj=sum(t.high_nj for t in terms),
         terms=terms,
         step_time_us=step_time_us,
-        cores=None if hops is None else hops.cores,
+        cores=None if placed is None else placed.cores,
         whole_chip_nj=None if whole is None else nominal - static + whole,
-        unpriced=tuple(_unpriced(counts, prices, events, hops=hops, step_time_us=step_time_us)),
+        unpriced=tuple(_unpriced(counts, prices, events, placed=placed, step_time_us=step_time_us)),
         counts=counts,
     )
 
 
 def _events(
-    counts: Counts, prices: PriceList, hops: Hops | None, step_time_us: float | None
+    counts: Counts, prices: PriceList, placed: Placed | None, step_time_us: float | None
 ) -> Iterator[tuple[str, npt.NDArray[Any]]]:
     """Events in the order of the terms; operations of kinds that share a price are one event."""
     operations: dict[str, npt.NDArray[Any]] = {}
@@ -113,17 +116,17 @@ def _events(
     yield "active_update", counts.total("active_updates")
     yield "inactive_update", counts.total("inactive_updates")
     yield "spike", counts.total("spikes")
-    yield "message", counts.messages if hops is None else hops.messages
-    if hops is not None:
-        yield "hop_east_west", hops.east_west
-        yield "hop_north_south", hops.north_south
+    yield "message", counts.messages if placed is None else placed.hops.messages + placed.hops.entering
+    if placed is not None:
+        yield "hop_east_west", placed.hops.east_west
+        yield "hop_north_south", placed.hops.north_south
     accumulators = counts.total("accumulator_bits")
     yield "accumulator_access", 2 * accumulators / ACCESS_BITS
     yield "weight_read", counts.total("weight_bits_read") / ACCESS_BITS
     yield "state_read", (counts.total("state_bits_read") - accumulators) / ACCESS_BITS
     yield "state_write", (counts.total("state_bits_written") - accumulators) / ACCESS_BITS
-    if hops is not None and step_time_us is not None:
-        yield "static_core", counts.none + hops.cores * counts.barrier_steps * step_time_us
+    if placed is not None and step_time_us is not None:
+        yield "static_core", counts.none + placed.cores * counts.barrier_steps * step_time_us
     yield "barrier", counts.none + counts.barrier_steps
 
 
@@ -153,16 +156,18 @@ def _term(event: str, events: Events, price: Price, found: Mapping[str, Price]) 
     )
 
 
-def _whole_chip_nj(counts: Counts, prices: PriceList, hops: Hops | None, step_time_us: float | None) -> float | None:
+def _whole_chip_nj(
+    counts: Counts, prices: PriceList, placed: Placed | None, step_time_us: float | None
+) -> float | None:
     """Static energy of all chips in use during the run; of one chip where no placement says how many."""
     power = prices.find("static_chip", "power")
     if power is None or step_time_us is None:
         return None
-    return power.nominal * (1 if hops is None else hops.chips) * step_time_us * counts.barrier_steps
+    return power.nominal * (1 if placed is None else placed.chips) * step_time_us * counts.barrier_steps
 
 
 def _unpriced(
-    counts: Counts, prices: PriceList, events: Events, *, hops: Hops | None, step_time_us: float | None
+    counts: Counts, prices: PriceList, events: Events, *, placed: Placed | None, step_time_us: float | None
 ) -> Iterator[str]:
     """What is not in the total: events without a price, by group, and what was not counted for want of a placement."""
     for group in (g for g in GROUPS if g not in prices.covers):
@@ -172,7 +177,7 @@ def _unpriced(
             yield f"{GROUP_LABELS[group]} (no price)"
         else:
             yield from (f"{EVENTS[event].label} (no price)" for event in missing)
-        if group == "routing" and hops is None:
+        if group == "routing" and placed is None:
             yield "hops between cores (no placement)"
         if group == "static" and not happened:
             known = any(one.quantity == "power" for one in prices.prices)

@@ -4,10 +4,12 @@ from bitspike.sim.estimate import Energy
 from bitspike.targets.prices import Price
 
 
-def text_of(energy: Energy) -> str:
-    """The terms, the total with its ranges, what moves it, what it leaves out, and the same shape on 45 nm."""
+def text_of(energy: Energy, *, counts: bool = True) -> str:
+    """The terms, the total with its ranges, what moves it, what it leaves out, and the same shape on 45 nm.
+
+    `counts` puts the table of the populations in front.
+    """
     low, high = energy.percentiles_nj
-    counts = energy.counts
     head = f"energy of one inference of {energy.network} on {energy.chip}, prices {energy.prices}:"
     lines = [head, f"  {'':<28} {'events':>14} {'nJ':>12} {'low':>12} {'high':>12}  grade"]
     lines += [
@@ -17,15 +19,15 @@ def text_of(energy: Energy) -> str:
     ]
     total = "in all" + (", partial" if energy.partial else "")
     lines.append(f"  {total:<28} {'':>14} {energy.nominal_nj:>12,.2f} {energy.low_nj:>12,.2f} {energy.high_nj:>12,.2f}")
-    if counts.samples > 1:
+    if energy.counts.samples > 1:
         lines.append(
-            f"  over {counts.samples} samples: standard deviation {energy.sd_nj:,.1f} nJ, "
+            f"  over {energy.counts.samples} samples: standard deviation {energy.sd_nj:,.1f} nJ, "
             f"5th to 95th percentile {low:,.1f} to {high:,.1f} nJ"
         )
     lines += [*_static(energy), *_most(energy)]
     lines.append(f"  not included: {'; '.join(energy.not_included)}")
     lines.append(_baselines(energy))
-    return "\n".join([str(counts), *lines, *_sources(energy)])
+    return "\n".join([*([str(energy.counts)] if counts else []), *lines, *_sources(energy)])
 
 
 def _static(energy: Energy) -> list[str]:

@@ -6,7 +6,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import numpy.typing as npt
 
-from bitspike.sim.counts import Counts, PerSample
+from bitspike.sim.counts import Counts
+from bitspike.sim.traffic import Hops
 from bitspike.targets.prices import GRADES, GROUPS, Price
 
 if TYPE_CHECKING:
@@ -21,19 +22,16 @@ PerSampleReal = npt.NDArray[np.float64]
 
 
 @dataclass(frozen=True, kw_only=True, slots=True, eq=False)
-class Hops:
-    """What a placement says of a run: where messages went, and how long a step takes. Arrays have one entry a sample.
+class Placed:
+    """What a partition and a placement say of a run.
 
     Attributes:
-        messages: spikes times the cores that each goes to.
-        east_west, north_south: hops of these messages between tiles.
+        hops: of its messages.
         cores, chips: in use.
         step_time_us: of the busiest core; None where nobody bounded it.
     """
 
-    messages: PerSample
-    east_west: PerSample
-    north_south: PerSample
+    hops: Hops
     cores: int
     chips: int = 1
     step_time_us: float | None = None

@@ -14,7 +14,8 @@ from bitspike.errors import UsageError
 from bitspike.samples import SpikeData
 from bitspike.sim.baselines import baselines, leads_back
 from bitspike.sim.count_run import count_run
-from bitspike.sim.energy import Hops, energy, price
+from bitspike.sim.energy import Placed, energy, price
+from bitspike.sim.traffic import Hops
 from bitspike.targets.prices import GROUPS, Price, PriceList, price_list
 
 
@@ -81,18 +82,18 @@ def test_a_placement_prices_hops_and_static_power():
     counts = count_run(network, data=data_for(network))
     hops = Hops(
         messages=counts.messages * 2,
+        within_tile=counts.none,
         east_west=counts.messages * 3,
         north_south=counts.none + 5,
-        cores=4,
-        chips=2,
-        step_time_us=2.5,
+        entering=counts.none + 7,
     )
-    estimate = price(counts, full_prices(), hops=hops)
+    placed = Placed(hops=hops, cores=4, chips=2, step_time_us=2.5)
+    estimate = price(counts, full_prices(), placed=placed)
     assert estimate.unpriced == ()
     assert not estimate.partial
     assert tuple(estimate.groups) == GROUPS
     terms = {term.event: term for term in estimate.terms}
-    assert terms["message"].events == 2 * counts.messages.mean()
+    assert terms["message"].events == 2 * counts.messages.mean() + 7
     assert terms["hop_east_west"].events == 3 * counts.messages.mean()
     assert terms["hop_north_south"].nominal_nj == pytest.approx(0.005)
     assert terms["static_core"].nominal_nj == pytest.approx(4 * 2.5 * 10)  # mW and microseconds: nanojoules
@@ -102,15 +103,16 @@ def test_a_placement_prices_hops_and_static_power():
     assert memory == pytest.approx(bits.mean() / 64)
     assert estimate.whole_chip_nj == pytest.approx(estimate.nominal_nj - 100 + 2 * 2.5 * 10)
     assert (estimate.cores, estimate.step_time_us) == (4, 2.5)
-    faster = price(counts, full_prices(), hops=hops, step_time_us=1.0)
+    faster = price(counts, full_prices(), placed=placed, step_time_us=1.0)
     assert faster.nominal_nj == pytest.approx(estimate.nominal_nj - 60)
 
 
 def test_static_power_is_a_term_with_its_own_source():
     network = chain()
     counts = count_run(network, data=data_for(network))
-    hops = Hops(messages=counts.messages, east_west=counts.none, north_south=counts.none, cores=3)
-    estimate = price(counts, price_list("loihi1"), hops=hops, step_time_us=10.0)
+    none = dict.fromkeys(("messages", "within_tile", "east_west", "north_south", "entering"), counts.none)
+    placed = Placed(hops=Hops(**none), cores=3)
+    estimate = price(counts, price_list("loihi1"), placed=placed, step_time_us=10.0)
     static = [term for term in estimate.terms if term.group == "static"]
     assert [(t.price.prices, t.price.grade) for t in static] == [("frady2020", "derived")]
     assert static[0].nominal_nj == pytest.approx(0.815 * 3 * 10 * 10)

@@ -3,6 +3,7 @@
 import pytest
 
 from bitspike.errors import FileError, UsageError
+from bitspike.targets.chips import chip
 from bitspike.targets.prices import DEFAULTS, EVENTS, GRADES, GROUPS, price_list, price_lists
 from bitspike.targets.prices.reader import read_price_list
 
@@ -75,9 +76,19 @@ def test_the_published_figures():
     assert price_lists()["horowitz45"].find("access_dram").high == 2600
 
 
+def test_times_are_those_of_the_chip():
+    """The chip's own file has them too, for the time of a step."""
+    davies, loihi = price_lists()["davies2018"], chip("loihi1")
+    names = {"message": "spike", "synaptic_operation": "synaptic_operation", "hop_east_west": "hop_east_west"}
+    for event, name in names.items():
+        assert davies.find(event, "time").nominal == loihi.limit(f"{name}_ns")
+    barrier = davies.find("barrier", "time")
+    assert (barrier.low, barrier.high) == (loihi.limit("barrier_least_ns"), loihi.limit("barrier_most_ns"))
+
+
 def test_each_chip_has_its_own_prices_and_static_power_stays_a_source_of_its_own():
-    for chip in DEFAULTS:
-        assert price_list(chip).chip == chip
+    for name in DEFAULTS:
+        assert price_list(name).chip == name
     both = price_list("loihi1")
     assert both.name == "davies2018 + frady2020"
     assert {(p.prices, p.grade) for p in both.sources()} == {
