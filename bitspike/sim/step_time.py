@@ -15,7 +15,7 @@ several microseconds were measured. A message's synapses are worked on in the st
 their delays are.
 """
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -137,39 +137,81 @@ def work(assigned: Assigned, record: Record) -> Work:
     return Work(operations=operations.astype(np.int64), active=active.astype(np.int64), neurons=neurons, sent=sent)
 
 
-def step_time(assigned: Assigned, records: Iterable[Record], placement: Placement, chip: Chip) -> StepTime:
-    """Bounds on the time of every step of `records`, runs of the network of `assigned`.
+@dataclass(frozen=True, kw_only=True, slots=True, eq=False)
+class CoreTimes:
+    """What of the time of each step does not depend on where the cores are, (samples, steps) each.
+
+    Attributes:
+        window: steps of a sample's window.
+        serial_ns, together_ns: of the core that needs longest: its units one after the other, and at the same time.
+        busiest: the core that needs longest, one after the other.
+        sent: whether a route carried a spike, in bits along the last axis, (samples, steps, routes / 8).
+    """
+
+    window: int
+    serial_ns: Times
+    together_ns: Times
+    busiest: Integers
+    sent: npt.NDArray[np.uint8]
+
+
+def core_times(assigned: Assigned, record: Record, chip: Chip) -> CoreTimes:
+    """What the cores need for each step of `record`, a run of the network of `assigned`, on `chip`.
 
     Raises:
         UsageError: a chip whose times are not published.
     """
-    figures = {name: getattr(chip, name) for name in FIGURES}
-    missing = [name for name, figure in figures.items() if figure is None]
-    if missing:
-        raise UsageError(f"chip {chip.name}: no published {', '.join(missing)}; expected them for the time of a step")
-    prices = {name: float(figure.value) for name, figure in figures.items()}
-    tiles = max(1, placement.mesh.tiles - 1)
-    barrier = (
-        prices["barrier_least_ns"]
-        + (placement.tiles - 1) * (prices["barrier_most_ns"] - prices["barrier_least_ns"]) / tiles
+    prices, done = _prices(chip), work(assigned, record)
+    synapses = done.operations * prices["synaptic_operation_ns"]
+    inactive = done.neurons - done.active
+    neurons = done.active * prices["active_update_ns"] + inactive * prices["inactive_update_ns"]
+    serial = synapses + neurons
+    return CoreTimes(
+        window=record.steps,
+        serial_ns=serial.max(axis=2),
+        together_ns=np.maximum(synapses, neurons).max(axis=2),
+        busiest=serial.argmax(axis=2),
+        sent=np.packbits(done.sent, axis=2),
     )
-    ways = _ways(routes(assigned), placement, prices)
-    parts, window = [], 0
-    for record in records:
-        parts.append(_bounds(work(assigned, record), ways, prices))
-        window = record.steps
-    serial, together, busiest = (np.concatenate(part) for part in zip(*parts, strict=True))
+
+
+def step_time(parts: Sequence[CoreTimes], found: Routes, placement: Placement, chip: Chip) -> StepTime:
+    """Bounds on the time of every step, where the cores are placed: `parts` are runs one behind the other.
+
+    Raises:
+        UsageError: a chip whose times are not published.
+    """
+    prices = _prices(chip)
+    figures = [getattr(chip, name) for name in FIGURES]
+    grown = (prices["barrier_most_ns"] - prices["barrier_least_ns"]) / max(1, placement.mesh.tiles - 1)
+    barrier = prices["barrier_least_ns"] + (placement.tiles - 1) * grown
+    ways = _ways(found, placement, prices)
+    added = np.concatenate(
+        [(np.unpackbits(part.sent, axis=2, count=len(ways)) * ways).max(axis=2) + barrier for part in parts]
+    )
     return StepTime(
         chip=chip.name,
-        source=", ".join(dict.fromkeys(figure.source for figure in figures.values())),
-        grade=", ".join(dict.fromkeys(figure.grade for figure in figures.values())),
-        window=window,
-        latency=serial.shape[1] - window,
+        source=", ".join(dict.fromkeys(figure.source for figure in figures)),
+        grade=", ".join(dict.fromkeys(figure.grade for figure in figures)),
+        window=parts[0].window,
+        latency=added.shape[1] - parts[0].window,
         barrier_ns=barrier,
-        busiest=int(np.bincount(busiest.ravel()).argmax()),
-        serial_ns=serial + barrier,
-        together_ns=together + barrier,
+        busiest=int(np.bincount(np.concatenate([part.busiest for part in parts]).ravel()).argmax()),
+        serial_ns=np.concatenate([part.serial_ns for part in parts]) + added,
+        together_ns=np.concatenate([part.together_ns for part in parts]) + added,
     )
+
+
+def has_times(chip: Chip) -> bool:
+    """Whether all figures that a step's time is made of are published."""
+    return all(getattr(chip, name) is not None for name in FIGURES)
+
+
+def _prices(chip: Chip) -> dict[str, float]:
+    missing = [name for name in FIGURES if getattr(chip, name) is None]
+    if missing:
+        raise UsageError(f"chip {chip.name}: no published {', '.join(missing)}; expected them for the time of a step")
+    return {name: float(getattr(chip, name).value) for name in FIGURES}
 
 
 def _ways(found: Routes, placement: Placement, prices: dict[str, float]) -> Times:
@@ -179,18 +221,6 @@ def _ways(found: Routes, placement: Placement, prices: dict[str, float]) -> Time
     inside = found.sources != OUTSIDE
     reached = (found.axons > 0) & inside[:, None]
     return np.where(reached, times[np.where(inside, found.sources, 0)], 0.0).max(axis=1)
-
-
-def _bounds(done: Work, ways: Times, prices: dict[str, float]) -> Iterator[npt.NDArray[Any]]:
-    """Without the barrier, by sample and step: units one after the other, at the same time, and the busiest core."""
-    synapses = done.operations * prices["synaptic_operation_ns"]
-    inactive = done.neurons - done.active
-    neurons = done.active * prices["active_update_ns"] + inactive * prices["inactive_update_ns"]
-    travel = (done.sent * ways).max(axis=2)
-    serial = synapses + neurons
-    yield serial.max(axis=2) + travel
-    yield np.maximum(synapses, neurons).max(axis=2) + travel
-    yield serial.argmax(axis=2)
 
 
 def _summary(times: Times) -> dict[str, float]:

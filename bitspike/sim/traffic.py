@@ -6,7 +6,7 @@ network's inputs come from outside the mesh. Neurons of one core whose spikes go
 that traffic needs to know of a run is how many spikes each route carried.
 """
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -136,8 +136,12 @@ def routes(assigned: Assigned) -> Routes:
 def traffic(assigned: Assigned, records: Iterable[Record]) -> Traffic:
     """Count the spikes of each route in `records`, runs of the network of `assigned` one behind the other."""
     found = routes(assigned)
-    parts = [_spikes(assigned, found, record) for record in records]
-    return Traffic(routes=found, spikes=np.concatenate(parts))
+    return joined([Traffic(routes=found, spikes=_spikes(assigned, found, record)) for record in records])
+
+
+def joined(parts: Sequence[Traffic]) -> Traffic:
+    """The traffic of several runs of the same network on the same cores, one behind the other."""
+    return Traffic(routes=parts[0].routes, spikes=np.concatenate([part.spikes for part in parts]))
 
 
 def hops(found: Traffic, placement: Placement) -> Hops:

@@ -21,6 +21,7 @@ gained 0.4 % at most and was left out.
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -63,6 +64,27 @@ class Placement:
     def hops(self) -> tuple[Integers, Integers]:
         """East-west and north-south hops from each core to each, two arrays (cores, cores)."""
         return self.mesh.hops(self.places)
+
+    @property
+    def unit(self) -> str:
+        """What costs are in."""
+        return "hops" if self.weights == (1.0, 1.0) else "pJ of hops"
+
+    def as_json(self) -> dict[str, Any]:
+        """Plain JSON values; costs are of all messages that the search was given."""
+        mesh = {"rows": self.mesh.rows, "columns": self.mesh.columns, "cores_per_tile": self.mesh.cores_per_tile}
+        names = ("weights", "unit", "seed", "cost", "row_major", "random", "random_sd", "tiles")
+        return {"mesh": mesh, "places": self.places.tolist()} | {name: getattr(self, name) for name in names}
+
+    def told(self, samples: int) -> str:
+        """One line, with costs for one of `samples` inferences."""
+        cost, row_major, random, sd = (
+            value / samples for value in (self.cost, self.row_major, self.random, self.random_sd)
+        )
+        return (
+            f"placement on {self.mesh}, seed {self.seed}: {cost:,.1f} {self.unit} an inference; row-major "
+            f"{row_major:,.1f}, random {random:,.1f} (mean of {DRAWS}, sd {sd:,.1f})"
+        )
 
     @property
     def tiles(self) -> int:

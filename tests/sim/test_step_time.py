@@ -13,8 +13,8 @@ from strategies import networks, spatial_networks
 from bitspike.convert.retime import retime
 from bitspike.errors import UsageError
 from bitspike.sim.reference import run_reference
-from bitspike.sim.step_time import step_time, work
-from bitspike.sim.traffic import traffic
+from bitspike.sim.step_time import core_times, has_times, step_time, work
+from bitspike.sim.traffic import routes, traffic
 from bitspike.targets.chips import chip
 from bitspike.targets.mesh import Mesh
 from bitspike.targets.placement import place
@@ -84,9 +84,14 @@ def placed(cores=3, chip_name="loihi1"):
     return assigned, record, placement, chip(chip_name)
 
 
+def timed(assigned, records, placement, loihi):
+    """The time of runs one behind the other."""
+    return step_time([core_times(assigned, r, loihi) for r in records], routes(assigned), placement, loihi)
+
+
 def test_a_step_is_the_busiest_core_the_farthest_message_and_the_barrier():
     assigned, record, placement, loihi = placed()
-    found = step_time(assigned, [record], placement, loihi)
+    found = timed(assigned, [record], placement, loihi)
     operations, active = slow_work(assigned, record)
     neurons = np.bincount(np.concatenate([assigned.core_of(p.name) for p in assigned.network.populations]))
     barrier = 113 + (placement.tiles - 1) / 2 * (465 - 113)
@@ -110,11 +115,13 @@ def test_a_step_is_the_busiest_core_the_farthest_message_and_the_barrier():
         assert found.serial_ns[sample, step] == pytest.approx(serial, rel=1e-12)
         assert found.together_ns[sample, step] == pytest.approx(together, rel=1e-12)
     assert (found.window, found.latency, found.steps) == (10, 3, 13)
+    twice = timed(assigned, [record, record], placement, loihi)
+    assert np.array_equal(twice.serial_ns, np.concatenate([found.serial_ns] * 2))
 
 
 def test_what_is_printed_follows_from_the_steps():
     assigned, record, placement, loihi = placed()
-    found = step_time(assigned, [record], placement, loihi)
+    found = timed(assigned, [record], placement, loihi)
     table = found.as_json()
     assert table["serial"]["step_ns_mean"] == pytest.approx(found.serial_ns.mean())
     assert table["serial"]["inference_ns_worst"] == pytest.approx(found.serial_ns.sum(axis=1).max())
@@ -129,13 +136,14 @@ def test_what_is_printed_follows_from_the_steps():
 def test_a_chip_without_times_is_refused():
     assigned, record, placement, _ = placed()
     with pytest.raises(UsageError, match="chip loihi2: no published synaptic_operation_ns, active_update_ns"):
-        step_time(assigned, [record], placement, chip("loihi2"))
+        core_times(assigned, record, chip("loihi2"))
+    assert not has_times(chip("loihi2"))
     partly = replace(chip("loihi1"), spike_ns=None)
     with pytest.raises(UsageError, match="chip loihi1: no published spike_ns; expected them for the time of a step"):
-        step_time(assigned, [record], placement, partly)
+        step_time([core_times(assigned, record, chip("loihi1"))], routes(assigned), placement, partly)
 
 
 def test_one_tile_waits_for_the_shortest_barrier():
     assigned, record, placement, loihi = placed(cores=1)
     assert placement.tiles == 1
-    assert step_time(assigned, [record], placement, loihi).barrier_ns == 113
+    assert timed(assigned, [record], placement, loihi).barrier_ns == 113
