@@ -11,6 +11,7 @@ from bitspike.errors import UsageError
 from bitspike.samples import SpikeData
 from bitspike.sim.count_run import records
 from bitspike.sim.counts import spread
+from bitspike.sim.estimate import Placed
 from bitspike.sim.step_time import CoreTimes, StepTime, core_times, has_times, step_time
 from bitspike.sim.traffic import Hops, Traffic, hops, joined, traffic
 from bitspike.targets.chips import Chip
@@ -26,6 +27,7 @@ class Mapped:
 
     Attributes:
         chip: its name.
+        cores: in use.
         traffic: messages between cores, and from outside.
         placement: where the cores sit; None where the chip's mesh is not published.
         hops: of the messages, as placed.
@@ -33,10 +35,18 @@ class Mapped:
     """
 
     chip: str
+    cores: int
     traffic: Traffic
     placement: Placement | None
     hops: Hops | None
     time: StepTime | None
+
+    def placed(self) -> Placed | None:
+        """What :func:`bitspike.sim.energy.price` asks of it; a step lasts its mean, units one after the other."""
+        if self.hops is None:
+            return None
+        step_us = None if self.time is None else float(self.time.serial_ns.mean()) / 1000
+        return Placed(hops=self.hops, cores=self.cores, step_time_us=step_us)
 
     def as_json(self) -> dict[str, Any]:
         """Plain JSON values."""
@@ -95,10 +105,11 @@ def map_run(
     found = joined(parts)
     mesh = mesh_of(chip)
     if mesh is None:
-        return Mapped(chip=chip.name, traffic=found, placement=None, hops=None, time=None)
+        return Mapped(chip=chip.name, cores=assigned.core_count, traffic=found, placement=None, hops=None, time=None)
     placement = place(found.between(), mesh, weights=hop_weights(chip.name), seed=seed)
     return Mapped(
         chip=chip.name,
+        cores=assigned.core_count,
         traffic=found,
         placement=placement,
         hops=hops(found, placement),

@@ -20,7 +20,7 @@ gained 0.4 % at most and was left out.
 """
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from typing import Any
 
 import numpy as np
@@ -37,6 +37,23 @@ STARTS = 20
 DRAWS = 1000
 
 
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Compared:
+    """What all messages together cost on a mesh.
+
+    Attributes:
+        placed: as the search placed the cores.
+        row_major: where the cores are placed in their order.
+        random: mean over :data:`DRAWS` random placements.
+        random_sd: standard deviation over them.
+    """
+
+    placed: float
+    row_major: float
+    random: float
+    random_sd: float
+
+
 @dataclass(frozen=True, kw_only=True, slots=True, eq=False)
 class Placement:
     """Where each core sits.
@@ -46,50 +63,49 @@ class Placement:
         places: the place of each core, all different, (cores,).
         weights: what an east-west and a north-south hop counted for in the search: picojoules, or 1 and 1.
         seed: of the search.
-        cost: weighted hops of all messages, as placed.
-        row_major: the same where the cores are placed in their order.
-        random: the mean of the same over `DRAWS` random placements.
-        random_sd: their standard deviation.
+        cost: hops of all messages, weighted so: what the search made small.
+        spike_hops: hops of all messages.
     """
 
     mesh: Mesh
     places: Integers
     weights: tuple[float, float]
     seed: int
-    cost: float
-    row_major: float
-    random: float
-    random_sd: float
+    cost: Compared
+    spike_hops: Compared
 
     def hops(self) -> tuple[Integers, Integers]:
         """East-west and north-south hops from each core to each, two arrays (cores, cores)."""
         return self.mesh.hops(self.places)
 
     @property
-    def unit(self) -> str:
-        """What costs are in."""
-        return "hops" if self.weights == (1.0, 1.0) else "pJ of hops"
-
-    def as_json(self) -> dict[str, Any]:
-        """Plain JSON values; costs are of all messages that the search was given."""
-        mesh = {"rows": self.mesh.rows, "columns": self.mesh.columns, "cores_per_tile": self.mesh.cores_per_tile}
-        names = ("weights", "unit", "seed", "cost", "row_major", "random", "random_sd", "tiles")
-        return {"mesh": mesh, "places": self.places.tolist()} | {name: getattr(self, name) for name in names}
-
-    def told(self, samples: int) -> str:
-        """One line, with costs for one of `samples` inferences."""
-        cost, row_major, random, sd = (
-            value / samples for value in (self.cost, self.row_major, self.random, self.random_sd)
-        )
-        return (
-            f"placement on {self.mesh}, seed {self.seed}: {cost:,.1f} {self.unit} an inference; row-major "
-            f"{row_major:,.1f}, random {random:,.1f} (mean of {DRAWS}, sd {sd:,.1f})"
-        )
-
-    @property
     def tiles(self) -> int:
         """Tiles that hold at least one core."""
         return len(np.unique(self.mesh.tile(self.places)))
+
+    def as_json(self) -> dict[str, Any]:
+        """Plain JSON values; costs and hops are of all messages that the search was given."""
+        mesh = {"rows": self.mesh.rows, "columns": self.mesh.columns, "cores_per_tile": self.mesh.cores_per_tile}
+        return {
+            "mesh": mesh,
+            "seed": self.seed,
+            "weights": list(self.weights),
+            "places": self.places.tolist(),
+            "tiles": self.tiles,
+            "cost": asdict(self.cost),
+            "spike_hops": asdict(self.spike_hops),
+        }
+
+    def told(self, samples: int) -> str:
+        """One line, with hops for one of `samples` inferences."""
+        placed, row_major, random, sd = (value / samples for value in asdict(self.spike_hops).values())
+        weighed = (
+            "" if self.weights[0] == self.weights[1] else f", hops weighed {self.weights[0]:g} to {self.weights[1]:g}"
+        )
+        return (
+            f"placement on {self.mesh}, seed {self.seed}{weighed}: {placed:,.1f} spike-hops an inference; row-major "
+            f"{row_major:,.1f}, random {random:,.1f} (mean of {DRAWS}, sd {sd:,.1f})"
+        )
 
 
 def place(
@@ -114,17 +130,20 @@ def place(
     with threadpool_limits(1):
         found = [_exchanged(flow, distance, start) for start in _starts(flow, distance, seed, starts)]
     costs = [_cost(flow, distance, places) for places in found]
-    best = found[int(np.argmin(costs))][: len(between)]
-    best.flags.writeable = False
+    best = found[int(np.argmin(costs))]
+    one = _distance(mesh, np.arange(mesh.places), (1.0, 1.0))
+    cost, spike_hops = (_compared(flow, each, best, seed) for each in (distance, one))
+    places = best[: len(between)]
+    places.flags.writeable = False
+    return Placement(mesh=mesh, places=places, weights=weights, seed=seed, cost=cost, spike_hops=spike_hops)
+
+
+def _compared(flow: Costs, distance: Costs, best: Integers, seed: int) -> Compared:
     rng = np.random.default_rng(seed)
-    random = [_cost(flow, distance, rng.permutation(mesh.places)) for _ in range(DRAWS)]
-    return Placement(
-        mesh=mesh,
-        places=best,
-        weights=weights,
-        seed=seed,
-        cost=min(costs),
-        row_major=_cost(flow, distance, np.arange(mesh.places)),
+    random = [_cost(flow, distance, rng.permutation(len(flow))) for _ in range(DRAWS)]
+    return Compared(
+        placed=_cost(flow, distance, best),
+        row_major=_cost(flow, distance, np.arange(len(flow))),
         random=float(np.mean(random)),
         random_sd=float(np.std(random, ddof=1)),
     )

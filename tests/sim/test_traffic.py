@@ -72,7 +72,7 @@ def compare(network, *, cores, seed):
         for end in range(cores):
             assert found.between()[begin, end] == sum(counts.get((begin, end), 0) for counts in slow)
     assert found.into().tolist() == [sum(counts.get((-1, end), 0) for counts in slow) for end in range(cores)]
-    assert travelled.spike_hops.sum() == placement.cost
+    assert travelled.spike_hops.sum() == placement.spike_hops.placed
     in_two = traffic(assigned, [run_reference(network, spikes[:1]), run_reference(network, spikes[1:])])
     assert np.array_equal(in_two.spikes, found.spikes)
 

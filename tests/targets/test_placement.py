@@ -35,10 +35,12 @@ def test_the_optimum_of_small_meshes_is_found(mesh, cores, seed):
     messages, weights = messages_between(cores, seed), (3.0, 4.0)
     found = place(messages, mesh, weights=weights, seed=seed)
     every = [slow_cost(messages, mesh, p, weights) for p in permutations(range(mesh.places), cores)]
-    assert found.cost == slow_cost(messages, mesh, found.places, weights)
-    assert found.cost == min(every)
-    assert abs(found.random - np.mean(every)) < 5 * found.random_sd / np.sqrt(1000)
-    assert found.row_major == slow_cost(messages, mesh, range(cores), weights)
+    assert found.cost.placed == slow_cost(messages, mesh, found.places, weights)
+    assert found.cost.placed == min(every)
+    assert abs(found.cost.random - np.mean(every)) < 5 * found.cost.random_sd / np.sqrt(1000)
+    assert found.cost.row_major == slow_cost(messages, mesh, range(cores), weights)
+    assert found.spike_hops.placed == slow_cost(messages, mesh, found.places, (1, 1))
+    assert found.spike_hops.row_major == slow_cost(messages, mesh, range(cores), (1, 1))
 
 
 def test_the_same_seed_gives_the_same_placement():
@@ -46,22 +48,22 @@ def test_the_same_seed_gives_the_same_placement():
     first, again = (place(messages, mesh, seed=3, starts=3) for _ in range(2))
     assert np.array_equal(first.places, again.places)
     assert len(set(first.places.tolist())) == 40
-    assert (first.cost, first.random) == (again.cost, again.random)
-    assert first.cost < first.row_major
-    assert first.cost < first.random
+    assert first.as_json() == again.as_json()
+    assert first.cost.placed < first.cost.row_major
+    assert first.cost.placed < first.cost.random
 
 
 def test_a_chain_lies_side_by_side():
     messages = np.diag([50, 50, 50], 1)
-    assert place(messages, Mesh(rows=2, columns=4)).cost == 150
+    assert place(messages, Mesh(rows=2, columns=4)).cost.placed == 150
     within = place(messages, Mesh(rows=2, columns=4, cores_per_tile=4))
-    assert (within.cost, within.tiles) == (0, 1)
+    assert (within.cost.placed, within.tiles) == (0, 1)
 
 
 def test_without_messages_the_cores_keep_their_order():
     found = place(np.diag([7, 7, 7]), Mesh(rows=2, columns=2))
     assert found.places.tolist() == [0, 1, 2]
-    assert (found.cost, found.row_major, found.random) == (0, 0, 0)
+    assert (found.cost.placed, found.cost.row_major, found.cost.random) == (0, 0, 0)
 
 
 def test_hops_follow_the_weights():
@@ -70,6 +72,17 @@ def test_hops_follow_the_weights():
     down = place(messages, Mesh(rows=3, columns=3), weights=(5.0, 1.0))
     assert [int(h[0, 1]) for h in across.hops()] == [1, 0]
     assert [int(h[0, 1]) for h in down.hops()] == [0, 1]
+
+
+def test_what_is_printed_is_of_one_inference():
+    messages = np.array([[0, 10], [0, 0]])
+    found = place(messages, Mesh(rows=1, columns=2), weights=(3.0, 4.0), seed=5)
+    assert found.told(4) == (
+        "placement on 1x2 cores, seed 5, hops weighed 3 to 4: 2.5 spike-hops an inference; row-major 2.5, random 2.5 "
+        "(mean of 1000, sd 0.0)"
+    )
+    assert found.as_json()["cost"] == {"placed": 30.0, "row_major": 30.0, "random": 30.0, "random_sd": 0.0}
+    assert "weighed" not in place(messages, Mesh(rows=1, columns=2)).told(1)
 
 
 @pytest.mark.parametrize(
