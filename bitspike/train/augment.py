@@ -7,7 +7,7 @@ numbers come from the counter-based generator, so an image's move depends on see
 import numpy as np
 import numpy.typing as npt
 
-from bitspike.train.encode import Stream, uniform, words
+from bitspike.train.encode import Stream, uniform, words_of
 
 Intensity = npt.NDArray[np.float64]
 
@@ -43,5 +43,4 @@ def moved(images: Intensity, moves: Intensity, *, shift: float, turn: float, zoo
 
 def random_moves(indices: npt.NDArray[np.intp], *, seed: int, epoch: int) -> Intensity:
     """Return four numbers from -1 to 1 for each sample of an epoch, shape (samples, 4)."""
-    drawn = [2.0 * uniform(words(seed, Stream.MOVES + epoch, int(index), 4)) - 1.0 for index in indices]
-    return np.array(drawn).reshape(len(indices), 4)
+    return 2.0 * uniform(words_of(seed, Stream.MOVES + epoch, indices, 4)) - 1.0

@@ -16,6 +16,8 @@ SEED_LIMIT = 2**63
 _PROBABILITY_BITS = 32
 _MANY = 1 << 18
 """So many spikes at once are made by compiled code, with the same bits."""
+_MANY_ITEMS = 16
+"""Words of so many items at once likewise: fewer are made before the code is read from its cache."""
 
 
 class Stream(IntEnum):
@@ -47,6 +49,19 @@ def words(seed: int, stream: int, index: int, count: int) -> npt.NDArray[np.uint
     counter = np.array([0, 0, 0, index], dtype=np.uint64)
     raw: npt.NDArray[np.uint64] = np.random.Philox(key=key, counter=counter).random_raw(count)
     return raw
+
+
+def words_of(seed: int, stream: int, indices: npt.NDArray[np.intp], count: int) -> npt.NDArray[np.uint64]:
+    """Return the first `count` raw words of each item, shape (items, count): :func:`words` for a batch."""
+    if len(indices) >= _MANY_ITEMS:
+        # A generator of numpy's for each item costs far more than a few words do.
+        from bitspike.train.philox import words_of_items
+
+        return words_of_items(indices, count, seed=checked_seed(seed), stream=stream)
+    found = np.empty((len(indices), count), dtype=np.uint64)
+    for row, index in enumerate(indices):
+        found[row] = words(seed, stream, int(index), count)
+    return found
 
 
 def below(raw: npt.NDArray[np.uint64], probability: npt.NDArray[np.float64]) -> npt.NDArray[np.bool_]:

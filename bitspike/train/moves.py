@@ -16,7 +16,7 @@ from bitspike.errors import UsageError
 from bitspike.train.data import family
 from bitspike.train.data_recipe import DataRecipe
 from bitspike.train.dataset import Samples
-from bitspike.train.encode import Stream, uniform, words
+from bitspike.train.encode import Stream, uniform, words_of
 from bitspike.train.motion import MovingSamples
 
 Spikes = npt.NDArray[np.uint8]
@@ -186,11 +186,8 @@ def thinned(spikes: Spikes, indices: npt.NDArray[np.intp], *, drop: float, seed:
     """Return spikes of which each is lost with probability `drop`, rounded to a multiple of 1/256."""
     size = math.prod(spikes.shape[1:])
     limit = round(drop * _LEVELS)
-    kept = np.empty_like(spikes)
-    for row, index in enumerate(indices):
-        raw = words(seed, Stream.DROPS + epoch, int(index), (size + 7) // 8).astype("<u8").view(np.uint8)
-        kept[row] = spikes[row] & (raw[:size] >= limit).reshape(spikes.shape[1:])
-    return kept
+    raw = words_of(seed, Stream.DROPS + epoch, indices, (size + 7) // 8).astype("<u8").view(np.uint8)
+    return spikes & (raw[:, :size] >= limit).reshape(spikes.shape)
 
 
 def random_numbers(indices: npt.NDArray[np.intp], *, seed: int, epoch: int) -> Numbers:
@@ -199,8 +196,7 @@ def random_numbers(indices: npt.NDArray[np.intp], *, seed: int, epoch: int) -> N
     They are for down, right, turn, zoom, delay, speed, mirror and backwards. The first four are those of
     :func:`bitspike.train.augment.random_moves`.
     """
-    drawn = [2.0 * uniform(words(seed, Stream.MOVES + epoch, int(index), _NUMBERS)) - 1.0 for index in indices]
-    return np.array(drawn).reshape(len(indices), _NUMBERS)
+    return 2.0 * uniform(words_of(seed, Stream.MOVES + epoch, indices, _NUMBERS)) - 1.0
 
 
 def _happens(numbers: Numbers) -> Chosen:

@@ -1,4 +1,4 @@
-"""Events by Philox, compiled: the words and the bits of :mod:`bitspike.train.encode`, many times faster.
+"""Words and events by Philox, compiled: those of :mod:`bitspike.train.encode`, many times faster.
 
 Philox makes four words at a time from a counter, so a block of four whose events never happen need not be made at all.
 """
@@ -85,3 +85,30 @@ def spikes_below(
     spikes = np.empty((samples, steps * neurons), dtype=np.uint8)
     _fill(np.ascontiguousarray(limits), indices.astype(np.uint64), np.uint64(seed), np.uint64(stream), spikes)
     return spikes.reshape(samples, steps, neurons)
+
+
+@njit(cache=True, nogil=True)
+def _fill_words(indices: Any, seed: Any, stream: Any, found: Any) -> None:
+    """Write the words of all items, one row an item."""
+    count = found.shape[1]
+    for item in range(len(indices)):
+        counter = _ZERO
+        for start in range(0, count, 4):
+            counter += _ONE
+            words = _block(counter, indices[item], seed, stream)
+            for at in range(min(4, count - start)):
+                found[item, start + at] = words[at]
+
+
+def words_of_items(indices: npt.NDArray[np.intp], count: int, *, seed: int, stream: int) -> npt.NDArray[np.uint64]:
+    """Return the first `count` raw words of each item, shape (items, count).
+
+    Args:
+        indices: number of each item, which sets its counter, shape (items,).
+        count: words of an item.
+        seed: first word of the key.
+        stream: second word of the key.
+    """
+    found = np.empty((len(indices), count), dtype=np.uint64)
+    _fill_words(indices.astype(np.uint64), np.uint64(seed), np.uint64(stream), found)
+    return found

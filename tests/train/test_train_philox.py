@@ -6,7 +6,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from bitspike.train import encode
-from bitspike.train.philox import spikes_below
+from bitspike.train.philox import spikes_below, words_of_items
 
 WORD = st.integers(0, 2**63 - 1)
 LIMIT = st.one_of(st.just(0), st.just(2**32), st.integers(0, 2**32))
@@ -42,3 +42,17 @@ def test_a_large_batch_has_the_bits_of_a_small_one(monkeypatch):
 
     with pytest.raises(UsageError, match="seed: found -1"):
         encode.bernoulli_spikes(intensity, np.arange(3), steps=6, seed=-1)
+
+
+@settings(max_examples=60)
+@given(st.lists(st.integers(0, 2**62), min_size=1, max_size=20), st.integers(1, 9), WORD, WORD)
+def test_compiled_words_are_those_of_numpy(items, count, seed, stream):
+    indices = np.array(items, dtype=np.intp)
+    found = words_of_items(indices, count, seed=seed, stream=stream)
+    assert np.array_equal(found, [encode.words(seed, stream, item, count) for item in items])
+    # A batch has them however large it is.
+    assert np.array_equal(encode.words_of(seed, stream, indices, count), found)
+
+
+def test_words_of_no_item_have_a_shape():
+    assert encode.words_of(0, 1, np.arange(0), 4).shape == (0, 4)
