@@ -1,4 +1,4 @@
-"""Commands that measure: bench estimators, train, gradients, accuracy and detection."""
+"""Commands that measure: bench estimators, train, gradients, accuracy, calibration, energy and detection."""
 
 import json
 from pathlib import Path
@@ -6,7 +6,8 @@ from typing import Annotated, Literal
 
 import typer
 
-from bitspike.cli.console import Json, progress, show
+from bitspike.cli.console import Json, Network, progress, show
+from bitspike.cli.proof import Data, Part, encoded
 
 app = typer.Typer(help="Measure parts side by side; each has --json.", no_args_is_help=True)
 
@@ -152,6 +153,26 @@ def calibration(
     result = bench_calibration(
         [load_run(one) for one in runs], against=[load_run(one) for one in against or ()], seed=seed
     )
+    show(result, result.as_json(), as_json)
+
+
+@app.command("energy")
+def energy(
+    net: Network,
+    data: Data,
+    samples: Annotated[int, typer.Option("--samples", help="The first so many; SpikingJelly takes seconds each.")] = 10,
+    part: Part = "test",
+    as_json: Json = False,
+) -> None:
+    """One network's energy by our prices, by SpikingJelly's models and NeuroBench's counts, each difference said."""
+    from bitspike.convert.formats import load
+    from bitspike.sim.peers.table import compare_tools
+
+    network = load(net)
+    spikes = encoded(data, network, part=part, seed=0, first=samples, encoder=None, layer=None)
+    with progress("bench") as notify:
+        notify(network.name, 0, 1)
+        result = compare_tools(network, spikes, samples=samples)
     show(result, result.as_json(), as_json)
 
 
