@@ -63,7 +63,8 @@ def export(
     net: Network,
     out: Out,
     format_: Annotated[
-        str | None, typer.Option("--format", help="safetensors, nir, onnx, netx or c; default: by the ending of --out.")
+        str | None,
+        typer.Option("--format", help="safetensors, nir, onnx, netx, c or lava; default: by the ending of --out."),
     ] = None,
     step: Annotated[bool, typer.Option("--step", help="ONNX only: the graph of one step, states in and out.")] = False,
     portable: Annotated[
@@ -162,7 +163,7 @@ def _export_one(net: str, out: Path, format_: str | None, options: dict[str, Any
     size = out.stat().st_size
     row = {"path": str(out), "format": form.name, "bytes": size, "digest": network.digest()}
     if isinstance(form, Emitter):
-        return f"{out}: {form.summary}, {size:,} bytes; `bitspike verify {net} --engine c` proves it", row
+        return f"{out}: {form.summary}, {size:,} bytes; `bitspike verify {net} --engine {form.engine}` proves it", row
     return f"{out}: {form.name}, {size:,} bytes, read back and equal", row | {"read_back": "equal"}
 
 

@@ -17,20 +17,29 @@ class Emitter:
         summary: what is written.
         endings: of file names.
         module: where the function is.
+        engine: that runs the same, to prove it.
     """
 
     name: str
     summary: str
     endings: tuple[str, ...]
     module: str
+    engine: str
 
 
 EMITTERS: dict[str, Emitter] = {
     one.name: one
     for one in (
-        Emitter(name="c", summary="C99, a source and a header", endings=(".c",), module="bitspike.targets.c.source"),
+        Emitter(
+            name="c", summary="C99, a source and a header", endings=(".c",), module="bitspike.targets.c.source",
+            engine="c",
+        ),
+        Emitter(
+            name="lava", summary="a script for Lava alone, and its data", endings=(".py",),
+            module="bitspike.targets.lava.script", engine="lava",
+        ),
     )
-}
+}  # fmt: skip
 
 
 def emitter_of(path: str | os.PathLike[str], name: str | None = None) -> Emitter | None:
