@@ -191,7 +191,7 @@ def step_time(parts: Sequence[CoreTimes], found: Routes, placement: Placement, c
     )
     return StepTime(
         chip=chip.name,
-        source=", ".join(dict.fromkeys(figure.source for figure in figures)),
+        source="; ".join(dict.fromkeys(figure.source.partition(":")[0] for figure in figures)),
         grade=", ".join(dict.fromkeys(figure.grade for figure in figures)),
         window=parts[0].window,
         latency=added.shape[1] - parts[0].window,
