@@ -6,7 +6,7 @@ import sys
 import time
 from pathlib import Path
 
-from bitspike.convert import hdf5_probe, netx_file, nir_file, onnx_file, store
+from bitspike.convert import netx_file, nir_file, onnx_file, store
 from bitspike.convert.floating.nir_import import from_nir
 
 READERS = {
@@ -26,7 +26,6 @@ def megabytes():
 
 def main(request):
     """Read the first file twice: what its reader imports is no one's fault."""
-    hdf5_probe.SECONDS = 4.0
     files = json.loads(Path(request).read_text())
     outcomes, before = {}, 0.0
     for index, (reader, path) in enumerate([files[0], *files]):

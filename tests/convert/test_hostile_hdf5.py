@@ -1,6 +1,7 @@
 """Malicious and broken HDF5 files, for each reader that opens such files: one line, soon, with bounded memory."""
 
 import json
+import resource
 import signal
 import subprocess
 import sys
@@ -70,7 +71,7 @@ def test_a_helper_whose_asker_was_killed_ends_by_itself(tmp_path):
     command = [sys.executable, "-P", "-m", "bitspike.convert.hdf5_probe"]
     with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE) as helper:
         assert helper.stdout.readline() == b"ready\n"
-        helper.stdin.write(json.dumps([str(endless(tmp_path)), 9, 1.0]).encode() + b"\n")
+        helper.stdin.write(json.dumps([str(endless(tmp_path)), 9, 1.0, 1e3]).encode() + b"\n")
         helper.stdin.flush()
         assert helper.wait(timeout=60) == -signal.SIGALRM
 
@@ -78,6 +79,7 @@ def test_a_helper_whose_asker_was_killed_ends_by_itself(tmp_path):
 def test_a_library_that_hangs_or_falls_over_is_contained(tmp_path, monkeypatch):
     """The helper is ended, the file refused, and the next file read by a new helper."""
     monkeypatch.setattr(hdf5_probe, "SECONDS", 3.0)
+    monkeypatch.setattr(hdf5_probe, "CPU_SECONDS", 1e3)
     good = seeds.reader("nir-foreign").files()[0]
     path = endless(tmp_path)
     probe = hdf5_probe.Probe()
@@ -90,6 +92,19 @@ def test_a_library_that_hangs_or_falls_over_is_contained(tmp_path, monkeypatch):
         probe.look(path, 9)
     finally:
         probe.stop()
+
+
+def test_an_endless_file_is_refused_after_half_a_second_of_processor_time(tmp_path):
+    path = endless(tmp_path)
+    probe = hdf5_probe.Probe()
+    before = resource.getrusage(resource.RUSAGE_CHILDREN)
+    try:
+        with pytest.raises(BitspikeError, match=r"does not come to an end with it within 0\.6 s of processor time$"):
+            probe.look(path, 9)
+    finally:
+        probe.stop()
+    after = resource.getrusage(resource.RUSAGE_CHILDREN)
+    assert after.ru_utime - before.ru_utime < 5  # the start of the helper, with its imports, is in it
 
 
 def test_a_helper_that_ends_is_told(tmp_path, monkeypatch):
