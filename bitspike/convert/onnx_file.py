@@ -137,9 +137,8 @@ def _understood(data: bytes) -> OnnxFile:
                 f"expected {' or '.join(map(repr, expected))})"
             )
     form: Form = "step" if metadata["form"] == "step" else "scan"
-    text = metadata.get("network", "")
     try:
-        network = network_from(text, _arrays(text, _tensors(model, form), "" if form == "step" else "step/"))
+        network = described_network(model)
     except (KeyError, TypeError, ValueError, OverflowError, RecursionError):
         raise BitspikeError("its description of the network is damaged") from None
     # A pool's ones are made, not read: a small file must not ask for more of them than it could hold.
@@ -148,6 +147,14 @@ def _understood(data: bytes) -> OnnxFile:
         raise BitspikeError(f"its network has {weights} weights; the file, of {len(data)} bytes, cannot hold them")
     _compare(model, metadata, network, form)
     return OnnxFile(network=network, form=form, data=data)
+
+
+def described_network(model: "ModelProto") -> IntegerNetwork:
+    """The network that the description and the initialisers of `model` tell of, whatever its graph computes."""
+    metadata = {item.key: item.value for item in model.metadata_props}
+    form: Form = "step" if metadata["form"] == "step" else "scan"
+    text = metadata.get("network", "")
+    return network_from(text, _arrays(text, _tensors(model, form), "" if form == "step" else "step/"))
 
 
 def _tensors(model: "ModelProto", form: Form) -> dict[str, "TensorProto"]:

@@ -1,18 +1,25 @@
 """Fuzz a reader: ``python tests/fuzz/run.py --reader nir --count 100000 --seed 0``.
 
-Each file is a valid one with random changes, a function of the seed and of the file's number alone. A worker process
-with limits on memory, and on the time of each file, reads it. The outcome must be a legal network, or one line that a
-person can act on; anything else is a finding: another exception, a line that is not one printable line, a file that
-takes too long, or the end of the process. Findings are counted, kept where ``--keep`` says, and make the exit code 1.
-``--only NUMBER`` reads one file again and shows what happens.
+Each file is a valid one with random changes, a function of the seed and of the file's number alone. A process with
+limits on memory and on the processor time of each file reads one after the other. The outcome must be a legal network,
+or one line that a person can act on; anything else is a finding: another exception, a line that is not one printable
+line, a file that takes too long, or the end of the process. Findings are counted, kept where ``--keep`` says, and make
+the exit code 1. ``--only NUMBER`` reads one file again and shows what happens.
+
+Our readers have a helper process look at HDF5 first, since the HDF5 library hangs or breaks down on some files. Here
+the process that reads can be lost, so it reads without that look, which takes most of the time; a file that ends it is
+then read again with the look, as a user would read it, and what comes of that counts.
 """
 
 import argparse
+import contextlib
+import gc
 import json
 import os
+import re
 import resource
 import select
-import subprocess
+import signal
 import sys
 import tempfile
 import time
@@ -20,14 +27,36 @@ import traceback
 from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 HERE = Path(__file__).resolve().parent
-sys.path[:0] = [str(HERE.parents[1]), str(HERE.parent)]
+sys.path[:0] = [str(HERE.parents[1]), str(HERE.parent), str(HERE)]
 
 #: Outcomes that are no findings.
 FINE = {"network", "refused", "stopped"}
 NAMES = ("safetensors", "nir", "nir-foreign", "onnx", "netx", "lavadl")
+#: Seconds of processor time for a file without the look; most take a hundredth.
+FIRST_LIMIT = 1.0
+#: What of a refusal differs from file to file.
+CHANGING = re.compile(r"'[^']*'|\"[^\"]*\"|[0-9]+(\.[0-9]+)?|\S*[/_.]\S*")
+
+
+class Task(NamedTuple):
+    """What to read with what, and where to write the files."""
+
+    options: argparse.Namespace
+    reader: Any
+    files: list[bytes]
+    path: Path
+
+
+class Said(NamedTuple):
+    """What came of a file."""
+
+    number: int
+    outcome: str
+    line: str
+    seconds: float
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -37,103 +66,124 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument("--count", type=int, default=1000, help="files")
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--first", type=int, default=0, help="number of the first file")
-    parser.add_argument("--memory-mb", type=int, default=3000, help="address space of the worker")
-    parser.add_argument("--seconds", type=float, default=10.0, help="for one file")
+    parser.add_argument("--memory-mb", type=int, default=3000, help="address space of the process that reads")
+    parser.add_argument("--seconds", type=float, default=10.0, help="of processor time for one file")
     parser.add_argument("--keep", type=Path, help="folder for the files of findings")
+    parser.add_argument("--reasons", type=int, default=0, metavar="N", help="show the N most frequent refusals")
     parser.add_argument("--only", type=int, metavar="NUMBER", help="read this file here, without limits")
-    parser.add_argument("--worker", action="store_true", help=argparse.SUPPRESS)
     options = parser.parse_args(arguments)
-    if options.worker:
-        return _worker(options)
-    if options.only is not None:
-        return _once(options)
-    return _supervise(options)
+    # Threads of a numeric library do not outlive a fork, and nothing here is large enough for them.
+    os.environ |= {"OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1"}
+    return _once(options) if options.only is not None else _supervise(options)
+
+
+def damaged(options: argparse.Namespace, reader: Any, files: list[bytes], number: int, path: Path) -> str:
+    """Write the file with this number; the name of the mutation."""
+    import mutate
+    import numpy as np
+
+    return mutate.mutated(np.random.default_rng([options.seed, number]), reader.kind, files, path)
 
 
 def _supervise(options: argparse.Namespace) -> int:
-    """Start workers, one after the other where one ends early, and count what they say."""
+    """Read all files in processes, one after the other where one ends early, and count what they say."""
+    import seeds
+
+    reader = seeds.reader(options.reader)
+    files = reader.files()
     outcomes: Counter[str] = Counter()
-    slowest, begun = (0.0, 0), time.monotonic()
-    number, end = options.first, options.first + options.count
-    while number < end:
-        for message in _messages(options, number, end):
-            number = message["number"]
-            outcomes[message["outcome"]] += 1
-            slowest = max(slowest, (message["seconds"], number))
-            if message["outcome"] not in FINE:
-                sys.stdout.write(f"{options.reader} file {number}: {message['outcome']}: {message['said']}\n")
-                sys.stdout.flush()
-                _keep(options, number)
-        number += 1
+    reasons: Counter[str] = Counter()
+    slowest, begun = Said(0, "", "", 0.0), time.monotonic()
+    for said in _all(options, reader, files):
+        outcomes[said.outcome] += 1
+        slowest = max(slowest, said, key=lambda one: one.seconds)
+        if said.outcome == "refused":
+            reasons[CHANGING.sub("*", said.line.partition(": ")[2])[:90]] += 1
+        if said.outcome not in FINE:
+            sys.stdout.write(f"{options.reader} file {said.number}: {said.outcome}: {said.line}\n")
+            sys.stdout.flush()
+            if options.keep is not None:
+                options.keep.mkdir(parents=True, exist_ok=True)
+                path = options.keep / f"{options.reader}-{options.seed}-{said.number}{reader.ending}"
+                damaged(options, reader, files, said.number, path)
+    for reason, count in reasons.most_common(options.reasons):
+        sys.stdout.write(f"{count / options.count:7.2%}  {reason}\n")
     counts = ", ".join(f"{count} {outcome}" for outcome, count in sorted(outcomes.items()))
+    last = options.first + options.count - 1
     sys.stdout.write(
-        f"{options.reader}, seed {options.seed}, files {options.first} to {end - 1}: {counts}; "
-        f"slowest {slowest[0]:.2f} s (file {slowest[1]}), {time.monotonic() - begun:.0f} s in all\n"
+        f"{options.reader}, seed {options.seed}, files {options.first} to {last}: {counts}; "
+        f"slowest {slowest.seconds:.2f} s (file {slowest.number}), {time.monotonic() - begun:.0f} s in all\n"
     )
     return 1 if set(outcomes) - FINE else 0
 
 
-def _messages(options: argparse.Namespace, number: int, end: int) -> Iterator[dict[str, Any]]:
-    """What a worker says of the files from `number` on, and at last of its own end where that came early."""
-    command = [
-        sys.executable, str(HERE / "run.py"), "--worker", "--reader", options.reader, "--seed", str(options.seed),
-        "--first", str(number), "--count", str(end - number), "--memory-mb", str(options.memory_mb),
-        "--seconds", str(options.seconds),
-    ]  # fmt: skip
-    # Without a buffer: what it holds, select does not see.
-    with subprocess.Popen(command, bufsize=0, stdout=subprocess.PIPE, stderr=subprocess.PIPE) as process:
-        assert process.stdout is not None
-        current, started = number, False
-        while number <= end:
-            # Imports come before the first file and take longer than a file may.
-            ready, _, _ = select.select([process.stdout], [], [], options.seconds if started else 120)
-            line = process.stdout.readline() if ready else b""
-            if line:
-                message = json.loads(line)
-                started = True
-                if "outcome" in message:
-                    yield message
+def _all(options: argparse.Namespace, reader: Any, files: list[bytes]) -> Iterator[Said]:
+    """What came of each file; one that ends the process or takes long is read again, with the helper's look."""
+    with tempfile.TemporaryDirectory(dir=_scratch(), prefix="bitspike-fuzz-") as folder:
+        task = Task(options, reader, files, Path(folder) / f"file{reader.ending}")
+        task.path.write_bytes(files[0])
+        reader.read(task.path)  # whatever it imports, it imports once
+        _stop_helper()
+        gc.freeze()
+        number, end = options.first, options.first + options.count
+        while number < end:
+            for said in _forked(task, range(number, end)):
+                number = said.number + 1
+                if said.outcome in ("crash", "hang"):
+                    yield from _forked(task, range(said.number, number), look=True)
                 else:
-                    current = message["number"]
-                continue
-            if not ready:
-                process.kill()
-            status = process.wait()
-            assert process.stderr is not None
-            said = (process.stderr.read().decode(errors="replace").strip().splitlines() or ["nothing"])[-1]
-            if status == 0:
-                return
-            outcome = "crash" if ready else "hang"
-            yield {"number": current, "outcome": outcome, "said": f"status {status}: {said}", "seconds": 0.0}
-            return
+                    yield said
 
 
-def _worker(options: argparse.Namespace) -> int:
-    """Read files and say what came of each, a line of JSON before and after it."""
-    import mutate
-    import seeds
+def _forked(task: Task, numbers: range, *, look: bool = False) -> Iterator[Said]:
+    """What a process says of the files, and at last of its own end where that came early."""
+    incoming, outgoing = os.pipe()
+    sys.stdout.flush()
+    process = os.fork()
+    if process == 0:
+        status = 1
+        with contextlib.suppress(BaseException):
+            os.close(incoming)
+            _read_all(task, numbers, outgoing, look=look)
+            status = 0
+        os._exit(status)
+    os.close(outgoing)
+    number, patience = numbers.start, 60 + 20 * task.options.seconds
+    with os.fdopen(incoming, "rb", buffering=0) as answers:  # what a buffer holds, select does not see
+        while (ready := select.select([answers], [], [], patience)[0]) and (line := answers.readline()):
+            said = Said(*json.loads(line))
+            number = said.number + 1
+            yield said
+    if not ready:
+        os.kill(process, signal.SIGKILL)
+    status = os.waitstatus_to_exitcode(os.waitpid(process, 0)[1])
+    if status != 0:
+        outcome = "crash" if ready and status != -signal.SIGPROF else "hang"
+        yield Said(number, outcome, f"the process ended with status {status}", 0.0)
 
+
+def _read_all(task: Task, numbers: range, outgoing: int, *, look: bool) -> None:
+    """Read the files and say what came of each."""
     from bitspike.convert import hdf5_probe
 
-    hdf5_probe.SECONDS = options.seconds / 3
-    reader = seeds.reader(options.reader)
-    files = reader.files()
-    _read(reader, files[0], Path(_scratch()) / f"first{os.getpid()}{reader.ending}")  # what it imports is not counted
+    options, reader, files, path = task
+    if not look:
+        hdf5_probe.Probe.look = lambda self, path, max_depth: None  # type: ignore[method-assign]
     limit = options.memory_mb << 20
     resource.setrlimit(resource.RLIMIT_AS, (limit, limit))
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
-    with tempfile.TemporaryDirectory(dir=_scratch(), prefix="bitspike-fuzz-") as folder:
-        path = Path(folder) / f"file{reader.ending}"
-        for number in range(options.first, options.first + options.count):
-            mutate.mutated(_random(options.seed, number), reader.kind, files, path)
-            _say({"number": number})
-            begun = time.monotonic()
-            outcome, said = _outcome(reader, path)
-            _say({"number": number, "outcome": outcome, "said": said, "seconds": time.monotonic() - begun})
-    return 0
+    for number in numbers:
+        signal.setitimer(signal.ITIMER_PROF, options.seconds if look else FIRST_LIMIT)
+        damaged(options, reader, files, number, path)
+        begun = time.monotonic()
+        outcome, line = outcome_of(reader, path)
+        answer = json.dumps(Said(number, outcome, line, time.monotonic() - begun)) + "\n"
+        os.write(outgoing, answer.encode())
+    _stop_helper()
 
 
-def _outcome(reader: Any, path: Path) -> tuple[str, str]:
+def outcome_of(reader: Any, path: Path) -> tuple[str, str]:
+    """What came of a file, and the line that told it."""
     from bitspike.errors import BitspikeError
 
     try:
@@ -151,52 +201,27 @@ def _outcome(reader: Any, path: Path) -> tuple[str, str]:
 
 
 def _once(options: argparse.Namespace) -> int:
-    import mutate
     import seeds
 
     reader = seeds.reader(options.reader)
     path = (options.keep or Path(tempfile.mkdtemp())) / f"{options.only}{reader.ending}"
     path.parent.mkdir(parents=True, exist_ok=True)
-    how = mutate.mutated(_random(options.seed, options.only), reader.kind, reader.files(), path)
+    how = damaged(options, reader, reader.files(), options.only, path)
     sys.stdout.write(f"{path} ({how})\n")
     sys.stdout.flush()
     sys.stdout.write(f"{reader.read(path)}\n")
     return 0
 
 
-def _keep(options: argparse.Namespace, number: int) -> None:
-    if options.keep is not None:
-        import mutate
-        import seeds
+def _stop_helper() -> None:
+    from bitspike.convert import hdf5_probe
 
-        reader = seeds.reader(options.reader)
-        options.keep.mkdir(parents=True, exist_ok=True)
-        path = options.keep / f"{options.reader}-{options.seed}-{number}{reader.ending}"
-        mutate.mutated(_random(options.seed, number), reader.kind, reader.files(), path)
-
-
-def _read(reader: Any, data: bytes, path: Path) -> None:
-    path.write_bytes(data)
-    try:
-        reader.read(path)
-    finally:
-        path.unlink()
-
-
-def _random(seed: int, number: int) -> Any:
-    import numpy as np
-
-    return np.random.default_rng([seed, number])
+    hdf5_probe.PROBE.stop()
 
 
 def _scratch() -> str:
     """Memory rather than disk, where there is such a folder."""
     return "/dev/shm" if Path("/dev/shm").is_dir() else tempfile.gettempdir()
-
-
-def _say(message: dict[str, Any]) -> None:
-    sys.stdout.write(json.dumps(message) + "\n")
-    sys.stdout.flush()
 
 
 if __name__ == "__main__":

@@ -90,7 +90,8 @@ def networks() -> list[IntegerNetwork]:
     graded = grid().with_populations(
         tuple(replace(p, spike="graded") if p.name == "first" else p for p in grid().populations)
     )
-    return [check(network) for network in (plain, wide, grid(), skip, graded)]
+    tiny = chain((3, 2), seed=4)
+    return [check(network) for network in (plain, wide, grid(), skip, graded, tiny)]
 
 
 def _written(write: Callable[[IntegerNetwork, Path], object], ending: str) -> list[bytes]:
@@ -108,7 +109,8 @@ def _written(write: Callable[[IntegerNetwork, Path], object], ending: str) -> li
 
 def _onnx_files() -> list[bytes]:
     steps = _written(lambda network, path: onnx_file.write(network, path, form="step"), ".onnx")
-    return _written(onnx_file.write, ".onnx")[:3] + steps[:1]
+    scans = _written(onnx_file.write, ".onnx")
+    return scans[:3] + scans[-1:] + steps[:1]
 
 
 def _lava_dl_files() -> list[bytes]:
