@@ -1,4 +1,4 @@
-"""Commands that measure: bench estimators, train, gradients, accuracy, calibration, energy and detection."""
+"""Commands that measure: bench estimators, train, gradients, accuracy, calibration, energy, pareto and detection."""
 
 import json
 from pathlib import Path
@@ -174,6 +174,51 @@ def energy(
         notify(network.name, 0, 1)
         result = compare_tools(network, spikes, samples=samples)
     show(result, result.as_json(), as_json)
+
+
+@app.command("pareto")
+def pareto(
+    runs: Annotated[list[Path], typer.Argument(metavar="RUN...", help="Run folders, as bitspike train makes them.")],
+    steps: Annotated[str, typer.Option("--steps", help="Windows, as 4,8,16; default: a quarter, a half, all.")] = "",
+    members: Annotated[
+        str, typer.Option("--members", help="Sizes of committees; 1: the most probable bits.")
+    ] = "1,2,4",
+    pruned: Annotated[str, typer.Option("--pruned", help="Shares of the weights that are set to 0.")] = "0,0.25,0.5",
+    prices: Annotated[list[str] | None, typer.Option("--prices", help="As for bitspike energy.")] = None,
+    samples: Annotated[int | None, typer.Option("--samples", help="The first so many of each part.")] = None,
+    out: Annotated[
+        Path | None, typer.Option("--out", help="A folder for pareto.csv, .png and .svg (needs matplotlib).")
+    ] = None,
+    as_json: Json = False,
+) -> None:
+    """Energy against accuracy and calibration over the window, the committee's size and pruning."""
+    from bitspike.errors import FileError
+    from bitspike.pareto import Grid, bench_pareto
+    from bitspike.targets.prices import price_list
+    from bitspike.train import load_run
+
+    grid = Grid(
+        steps=tuple(map(int, _numbers("--steps", steps))),
+        members=tuple(map(int, _numbers("--members", members))),
+        pruned=_numbers("--pruned", pruned),
+    )
+    if out is not None:
+        from bitspike.pareto_figure import draw_pareto
+        from bitspike.train.bench_figure import check_matplotlib
+
+        check_matplotlib()
+        if out.exists() and not out.is_dir():
+            raise FileError(out, "is a file; expected a folder")
+    chosen = price_list(None, prices or None)
+    with progress("bench") as notify:
+        loaded = [load_run(one) for one in runs]
+        result = bench_pareto(loaded, grid=grid, prices=chosen, samples=samples, notify=notify)
+    files: list[str] = []
+    if out is not None:
+        files = [str(path) for path in draw_pareto(result, out)]
+        result.write_csv(out / "pareto.csv")
+        files.append(str(out / "pareto.csv"))
+    show("\n".join([str(result), *files]), {**result.as_json(), "files": files}, as_json)
 
 
 def _numbers(option: str, text: str) -> tuple[float, ...]:

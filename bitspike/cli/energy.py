@@ -38,6 +38,9 @@ def energy(
     counts: Annotated[
         Path | None, typer.Option("--counts", help="Write all counts, sample by sample, to this .csv or .json.")
     ] = None,
+    sparse: Annotated[
+        bool, typer.Option("--sparse", help="Synapses of weight 0 are not stored: they take no operation.")
+    ] = False,
     engine: Annotated[str, typer.Option("--engine", help="Which engine runs; see bitspike doctor.")] = "fast",
     part: Part = "test",
     seed: Seed = 0,
@@ -50,7 +53,7 @@ def energy(
     from bitspike.convert.committee_files import load_networks
     from bitspike.sim.committee_energy import price_committee
     from bitspike.sim.count_run import count_run
-    from bitspike.sim.counts import together
+    from bitspike.sim.counts_combined import together, without_zeros
     from bitspike.sim.counts_file import check_path, write_counts
     from bitspike.sim.energy import price
     from bitspike.targets.chips import chip as chip_named
@@ -71,6 +74,8 @@ def energy(
             notify(member.name, number, len(members))
             counted.append(count_run(member, data=spikes, engine_name=engine))
     found = counted[0] if len(counted) == 1 else together(counted, name=Path(net).name)
+    if sparse:
+        counted, found = [without_zeros(one) for one in counted], without_zeros(found)
     written = {} if counts is None else {"counts_file": str(write_counts(found, counts))}
     if priced is None:
         reason = f"no prices per event are published for {chip}: counts only, no total (--prices FILE.toml: your own)"

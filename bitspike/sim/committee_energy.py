@@ -10,7 +10,8 @@ from bitspike.convert.network import IntegerNetwork
 from bitspike.errors import UsageError
 from bitspike.samples import SpikeData
 from bitspike.sim.count_run import count_run
-from bitspike.sim.counts import Counts, together
+from bitspike.sim.counts import Counts
+from bitspike.sim.counts_combined import together, without_zeros
 from bitspike.sim.energy import price
 from bitspike.sim.energy_text import text_of
 from bitspike.sim.estimate import Energy
@@ -68,12 +69,14 @@ def committee_energy(
     prices: str | Sequence[str] | None = None,
     engine_name: str = "fast",
     step_time_us: float | None = None,
+    sparse: bool = False,
 ) -> CommitteeEnergy:
     """Run all `members` on `data`, count, and price one answer; see :func:`bitspike.sim.energy.energy`."""
     if not members:
         raise UsageError("committee: found no members; expected one or more")
     chosen = price_list(chip, prices)
     counted = [count_run(member, data=data, engine_name=engine_name) for member in members]
+    counted = [without_zeros(one) for one in counted] if sparse else counted
     return price_committee(counted, chosen, step_time_us=step_time_us)
 
 

@@ -4,7 +4,8 @@ from collections.abc import Iterator
 
 from bitspike.convert.network import IntegerNetwork
 from bitspike.samples import SpikeData
-from bitspike.sim.counts import Counts, count, joined
+from bitspike.sim.counts import Counts, count
+from bitspike.sim.counts_combined import joined
 from bitspike.sim.record import Record
 from bitspike.sim.run import simulate
 

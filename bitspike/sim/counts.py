@@ -4,8 +4,7 @@ A synaptic operation is counted with the spike that causes it, also where its de
 window, so that a network in chip time has the same counts as the one it was made from.
 """
 
-from collections.abc import Sequence
-from dataclasses import dataclass, fields, replace
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -202,39 +201,6 @@ def count(network: IntegerNetwork, record: Record) -> Counts:
     )
 
 
-def joined(parts: Sequence[Counts]) -> Counts:
-    """The counts of several runs of the same network, one behind the other."""
-    first = parts[0]
-    return replace(
-        first,
-        samples=sum(part.samples for part in parts),
-        input_spikes=np.concatenate([part.input_spikes for part in parts]),
-        populations=tuple(_stacked(group) for group in zip(*(part.populations for part in parts), strict=True)),
-        connections=tuple(_stacked(group) for group in zip(*(part.connections for part in parts), strict=True)),
-    )
-
-
-def together(members: Sequence[Counts], *, name: str) -> Counts:
-    """The counts of networks that answer the same samples one after the other, as those of one network.
-
-    What is in them is called ``number/name``; the barriers of the members follow each other.
-    """
-    first = members[0]
-    return replace(
-        first,
-        network=name,
-        barrier_steps=sum(m.barrier_steps for m in members),
-        populations=tuple(
-            replace(p, population=f"{k}/{p.population}") for k, m in enumerate(members) for p in m.populations
-        ),
-        connections=tuple(
-            replace(c, source=f"{k}/{c.source}", target=f"{k}/{c.target}")
-            for k, m in enumerate(members)
-            for c in m.connections
-        ),
-    )
-
-
 def spread(values: PerSample) -> dict[str, Any]:
     """Mean, standard deviation and extremes over the samples, and their sum."""
     numbers = values.astype(np.float64)
@@ -296,9 +262,3 @@ def _connection_json(counts: ConnectionCounts) -> dict[str, Any]:
     arrays = ("spikes", "synaptic_operations", "effective_operations", "weight_bits_read")
     facts = ("source", "target", "kind", "delay", "synapses", "nonzero_synapses", "parameters", "weight_bits", "graded")
     return {f: getattr(counts, f) for f in facts} | {a: spread(getattr(counts, a)) for a in arrays}
-
-
-def _stacked(group: Sequence[Any]) -> Any:
-    """The first of a group of counts of the same thing, with everybody's arrays one behind the other."""
-    arrays = {f.name for f in fields(group[0]) if isinstance(getattr(group[0], f.name), np.ndarray)}
-    return replace(group[0], **{name: np.concatenate([getattr(one, name) for one in group]) for name in arrays})

@@ -11,6 +11,7 @@ from bitspike.errors import UsageError
 from bitspike.samples import SpikeData
 from bitspike.sim.count_run import count_run
 from bitspike.sim.counts import Counts
+from bitspike.sim.counts_combined import without_zeros
 from bitspike.sim.estimate import Energy, Placed, Term
 from bitspike.targets.prices import EVENTS, GROUPS, Price, PriceList, price_list
 
@@ -42,6 +43,7 @@ def energy(
     prices: str | Sequence[str] | None = None,
     engine_name: str = "fast",
     step_time_us: float | None = None,
+    sparse: bool = False,
 ) -> Energy:
     """Run `network` on `data`, count, and price one inference.
 
@@ -52,13 +54,15 @@ def energy(
         prices: names of lists, or paths of files; see :func:`bitspike.targets.prices.price_list`.
         engine_name: which engine runs; all give the same counts.
         step_time_us: length of a step in microseconds, for static power.
+        sparse: whether synapses of weight 0 are not stored; see :func:`bitspike.sim.counts_combined.without_zeros`.
 
     Raises:
         UsageError: where no prices of that chip are published; :func:`bitspike.sim.count_run.count_run` counts all the
             same.
     """
     chosen = price_list(chip, prices)
-    return price(count_run(network, data=data, engine_name=engine_name), chosen, step_time_us=step_time_us)
+    counts = count_run(network, data=data, engine_name=engine_name)
+    return price(without_zeros(counts) if sparse else counts, chosen, step_time_us=step_time_us)
 
 
 def price(

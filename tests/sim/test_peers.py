@@ -37,7 +37,9 @@ def assert_neurobench_counts_the_same(network, spikes):
     assert theirs.effective_acs == counts.total("effective_operations").sum() / counts.samples
     assert theirs.effective_macs == 0
     spiking, updates = counts.total("spikes").sum(), counts.total("updates").sum()
-    assert theirs.activation_sparsity == (updates - spiking) / updates
+    # NeuroBench weighs batches by a fraction, which costs a last bit.
+    assert round(theirs.activation_sparsity * updates) == updates - spiking
+    assert theirs.activation_sparsity == pytest.approx((updates - spiking) / updates, rel=1e-12)
     parameters = sum(c.weights.matrix().size for c in network.connections)
     zeros = sum(np.count_nonzero(c.weights.matrix() == 0) for c in network.connections)
     assert theirs.connection_sparsity == pytest.approx(zeros / parameters, abs=6e-5)
