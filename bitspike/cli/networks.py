@@ -238,6 +238,7 @@ def lower(
         "streams": program.streams,
         "gap": program.gap,
         "hardware": program.hardware,
+        "cautions": list(program.cautions),
         "neurons": [{key: getattr(n, key) for key in _NEURONS} for n in program.neurons],
         "connections": [
             {"source": c.source, "target": c.target, "kind": c.kind, "delay": c.delay, **c.registers()}

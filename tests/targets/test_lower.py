@@ -60,13 +60,15 @@ def small(**changes):
 
 def test_registers_as_text():
     assert str(lower(small())).splitlines() == [
-        "lava    small latency=2 samples=stream hardware=no",
+        "lava    small latency=2 samples=stream",
         "source  x 3",
         "dense   x -> a 4x3 mixed bits=2 exponent=-7 delay=1",
         "lif     a 4 du=4095 dv=100 vth=7 start=1 bias=-2..3<<6",
         "dense   a -> b 2x4 excitatory bits=2 exponent=-4 delay=1",
         "delayed x -> b 2x3 inhibitory bits=1 exponent=-7 delay=2",
         "lif     b 2 du=-1 dv=4096 vth=131071 start=2 bias=0",
+        "caution b: du 0, which is register -1 to Lava: Loihi 1 has 0 to 4095",
+        "caution b: dv 4096: the registers of Loihi 1 have 12 bits, 0 to 4095",
     ]
 
 
@@ -132,6 +134,7 @@ def test_a_window_as_text_and_as_a_kernel():
         "source  input 4x5x1",
         "conv    input -> out 4x5x1->5x2x2 kernel=2x3 stride=1x2 padding=1x0 weights=-8..3 delay=1",
         "lif     out 5x2x2 du=4095 dv=4096 vth=1 start=1 bias=0",
+        "caution out: dv 4096: the registers of Loihi 1 have 12 bits, 0 to 4095",
     ]
     (conv,) = program.connections
     assert conv.kernel.shape == (2, 2, 3, 1)
@@ -181,13 +184,21 @@ def test_processes_of_ours_are_told():
     network = small()
     first = replace(network.populations[0], reset="subtract", spike="graded", shift=1)
     program = lower(replace(network, populations=(first, network.populations[1])))
-    assert program.processes_of_ours == ("a",)
     assert not program.hardware
+    assert program.cautions[:2] == (
+        "a: reset by subtraction, which Lava's neurons have not: a process of ours",
+        "a: graded spikes, which Lava's LIF has not: a process of ours",
+    )
     assert [c.message_bits for c in program.connections] == [0, 16, 0]
     assert "lif     a 4 du=4095 dv=100 vth=7 start=1 bias=-2..3<<6 reset=subtract graded shift=1" in str(program)
-    register = replace(network.populations[1], du=1)
-    assert lower(replace(network, populations=(network.populations[0], register))).hardware
-    assert not lower(network).hardware  # a du of -1 has no register
+    assert str(program).startswith("lava    small latency=2 samples=stream hardware=no\n")
+    assert lower(network).hardware
+
+
+def test_registers_that_every_chip_has_need_no_caution():
+    network = small()
+    last = replace(network.populations[1], du=1, dv=4095)
+    assert lower(replace(network, populations=(network.populations[0], last))).cautions == ()
 
 
 def test_what_circulates_too_loud_for_a_quiet_gap_has_runs_of_its_own():

@@ -16,9 +16,14 @@ Rules:
    (:mod:`bitspike.targets.lava.encode`). Weights of both signs that have none in 8 bits become the sum of up to three
    such connections.
 5. A population becomes a ``LIFReset``. Lava adds 1 to the `du` that it is given, so the register holds ``du - 1``;
-   an effective 0 is -1, which Lava's CPU model takes (lava-dl writes it too) and Loihi 1 has no register value for.
-6. `dv`, `vth` and the bias go over as they are. Reset by subtraction and graded spikes, which Lava's neurons have not,
-   need a process of ours (:mod:`bitspike.targets.lava.neurons`); it has no model for the chip.
+   an effective 0 is -1. `dv`, `vth` and the bias go over as they are. Lava's CPU model takes a `du` of -1 and a `dv` of
+   4096, and lava-dl writes both; Loihi 1 has no register value for them: :attr:`LavaProgram.cautions` says where.
+6. Reset by subtraction and graded spikes, which Lava's neurons have not, need a process of ours
+   (:mod:`bitspike.targets.lava.neurons`); it has no model for the chip.
+
+Registers that are narrower on the chip than in Lava's models are no concern here: the range proof refuses a network
+whose summed input could leave 21 bits (Lava has no such limit), the rules one whose bias has more than 13 (Lava keeps
+16, and takes what is wider for another number).
 """
 
 from collections.abc import Iterator, Mapping

@@ -8,7 +8,7 @@ from typing import Any, ClassVar
 import numpy as np
 import numpy.typing as npt
 
-from bitspike.convert.network import STATE_SHIFT
+from bitspike.convert.network import DECAY_ONE, STATE_SHIFT
 from bitspike.convert.value import Value, read_only
 from bitspike.targets.lava.encode import SignMode, Synapses
 from bitspike.targets.lava.layout import Shape
@@ -246,14 +246,21 @@ class LavaProgram(Value):
         return self.gap is not None
 
     @property
-    def processes_of_ours(self) -> tuple[str, ...]:
-        """Populations that need one: reset by subtraction and graded spikes, which Lava's neurons have not."""
-        return tuple(n.name for n in self.neurons if not n.lava_has_it)
+    def hardware(self) -> bool:
+        """Whether Lava's own processes do: those of ours have no model for a chip."""
+        return all(n.lava_has_it for n in self.neurons)
 
     @property
-    def hardware(self) -> bool:
-        """Whether every process and register is one that a chip can have: no process of ours, no `du` of -1."""
-        return all(n.lava_has_it and n.du >= 0 for n in self.neurons)
+    def cautions(self) -> tuple[str, ...]:
+        """What Lava's models on the processor take and a chip may not, one sentence each, with the populations."""
+        rows = (
+            ("reset by subtraction, which Lava's neurons have not: a process of ours", lambda n: n.subtract),
+            ("graded spikes, which Lava's LIF has not: a process of ours", lambda n: n.payload_shift is not None),
+            ("du 0, which is register -1 to Lava: Loihi 1 has 0 to 4095", lambda n: n.du < 0),
+            ("dv 4096: the registers of Loihi 1 have 12 bits, 0 to 4095", lambda n: n.dv == DECAY_ONE),
+        )
+        found = ((words, [n.name for n in self.neurons if has(n)]) for words, has in rows)
+        return tuple(f"{', '.join(names)}: {words}" for words, names in found if names)
 
     def __str__(self) -> str:
         samples = "alone" if self.gap is None else f"stream gap={self.gap}" if self.gap else "stream"
@@ -262,7 +269,7 @@ class LavaProgram(Value):
         for n in self.neurons:
             lines += [str(c) for c in self.connections if c.target == n.name]
             lines.append(str(n))
-        return "\n".join(lines)
+        return "\n".join([*lines, *(f"caution {words}" for words in self.cautions)])
 
 
 def _registers(synapses: Synapses) -> dict[str, Any]:

@@ -92,7 +92,8 @@ def _context(
         "latency": program.latency,
         "gap": program.gap,
         "quiet": program.sources[-1].name if program.quiet else "",
-        "ours": program.processes_of_ours,
+        "ours": not program.hardware,
+        "cautions": program.cautions,
         "kinds": {
             "conv": "Conv" in used,
             "dense": sorted(used & {"Dense", "DelayDense"}),
