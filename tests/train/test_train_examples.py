@@ -11,6 +11,7 @@ SHAPES = {
     "braille": (12,),
     "gestures": (10, 16, 16),
     "mnist_conv": (28, 28),
+    "mnist_wide": (28, 28),
     "nmnist": (2, 17, 17),
     "spoken_digits": (4, 2, 32),
 }
