@@ -24,7 +24,7 @@ from bitspike.convert.connections import Connection, Dense, Identity, Windowed
 from bitspike.errors import UnsupportedError
 from bitspike.targets.boxes import Box, Integers, Space, Span
 from bitspike.targets.chips import Chip
-from bitspike.targets.storage import delay_bits, lists_of, weight_form
+from bitspike.targets.partition.storage import delay_bits, lists_of, weight_form
 
 Mask = npt.NDArray[np.bool_]
 #: How synapses are stored: bits of weight, exponent, both signs, bits of the target's number, of the delay.

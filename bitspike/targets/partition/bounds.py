@@ -7,7 +7,7 @@ Whatever way the neurons are put onto cores, what they take in all is at most as
 3. synaptic memory of a matrix: each source's synapses lie in at most as many lists as there are cores, of at least the
    weight's and the delay's bits each (:meth:`bitspike.targets.storage.Lists.least`);
 4. synaptic memory of a window: as many bits a neuron as in the box, of whatever extents, that takes the fewest
-   (:mod:`bitspike.targets.window_bounds`);
+   (:mod:`bitspike.targets.partition.window_bounds`);
 5. input axons: every source (every place, where a window's weights are shared) at least once; of a matrix on every core
    that holds a neuron of the population as many as the neuron with the fewest sources needs;
 6. output axons: a source needs one at least, for each connection; of a matrix without zeros one for every core over
@@ -24,9 +24,9 @@ import numpy as np
 from bitspike.convert.connections import Dense, Identity, Windowed
 from bitspike.targets.boxes import most, whole
 from bitspike.targets.loads import Needs
+from bitspike.targets.partition.window_bounds import least_window_bits
 from bitspike.targets.storage import delay_bits
 from bitspike.targets.synapses import Synapses, WindowSynapses
-from bitspike.targets.window_bounds import least_window_bits
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

@@ -1,8 +1,8 @@
 """Partition: which core of a chip holds which neurons, as few cores as can be found, within all limits.
 
 ``partition(network, chip)`` puts the network into chip time, lists every limit that it breaks, or packs its neurons
-(:mod:`bitspike.targets.packing`) and gives the number of cores beside a proved lower bound
-(:mod:`bitspike.targets.bounds`) and beside greedy first-fit. Neurons of inputs lie on no core: spikes enter from
+(:mod:`bitspike.targets.partition.packing`) and gives the number of cores beside a proved lower bound
+(:mod:`bitspike.targets.partition.bounds`) and beside greedy first-fit. Neurons of inputs lie on no core: spikes enter from
 outside, and take input axons where they arrive.
 
 A neuron whose sources alone take more than a core has is refused by name. Its sum would have to be made in parts that
@@ -20,11 +20,11 @@ from bitspike.convert.network import IntegerNetwork
 from bitspike.convert.retime import retime
 from bitspike.convert.rules import MAX_DELAY, check
 from bitspike.convert.value import Value, read_only
-from bitspike.targets.bounds import lower_bound
-from bitspike.targets.boxes import Box, Integers, Space
 from bitspike.targets.chips import Chip
 from bitspike.targets.chips import chip as chip_named
-from bitspike.targets.limits import (
+from bitspike.targets.partition.bounds import lower_bound
+from bitspike.targets.partition.boxes import Box, Integers, Space
+from bitspike.targets.partition.limits import (
     CHECKED,
     LimitError,
     core_violation,
@@ -32,8 +32,8 @@ from bitspike.targets.limits import (
     neuron_violations,
     register_violations,
 )
-from bitspike.targets.loads import RESOURCES, Load, Needs
-from bitspike.targets.packing import Cores, Unfit, loads_of, pack
+from bitspike.targets.partition.loads import RESOURCES, Load, Needs
+from bitspike.targets.partition.packing import Cores, Unfit, loads_of, pack
 
 __all__ = ["Core", "LimitError", "Partition", "Piece", "partition"]
 
@@ -133,13 +133,13 @@ class Partition(Value):
         return tuple(name for name in CHECKED if self.chip.limit(name) is None)
 
     def __str__(self) -> str:
-        from bitspike.targets.utilisation import table
+        from bitspike.targets.partition.utilisation import table
 
         return table(self)
 
     def as_json(self) -> dict[str, Any]:
         """The utilisation table for machines."""
-        from bitspike.targets.utilisation import as_json
+        from bitspike.targets.partition.utilisation import as_json
 
         return as_json(self)
 
