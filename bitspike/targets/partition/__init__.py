@@ -1,9 +1,9 @@
 """Partition: which core of a chip holds which neurons, as few cores as can be found, within all limits.
 
 ``partition(network, chip)`` puts the network into chip time, lists every limit that it breaks, or packs its neurons
-(:mod:`bitspike.targets.partition.packing`) and gives the number of cores beside a proved lower bound
-(:mod:`bitspike.targets.partition.bounds`) and beside greedy first-fit. Neurons of inputs lie on no core: spikes enter from
-outside, and take input axons where they arrive.
+(:mod:`~bitspike.targets.partition.packing`) and gives the number of cores beside a proved lower bound
+(:mod:`~bitspike.targets.partition.bounds`) and beside greedy first-fit. Neurons of inputs lie on no core: spikes enter
+from outside, and take input axons where they arrive.
 
 A neuron whose sources alone take more than a core has is refused by name. Its sum would have to be made in parts that
 are sent on, and a spike of one bit cannot carry a part of a sum.
@@ -33,7 +33,8 @@ from bitspike.targets.partition.limits import (
     register_violations,
 )
 from bitspike.targets.partition.loads import RESOURCES, Load, Needs
-from bitspike.targets.partition.packing import Cores, Unfit, loads_of, pack
+from bitspike.targets.partition.packing import loads_of, pack
+from bitspike.targets.partition.ways import Cores, Unfit
 
 __all__ = ["Core", "LimitError", "Partition", "Piece", "partition"]
 

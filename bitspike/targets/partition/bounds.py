@@ -5,7 +5,7 @@ Whatever way the neurons are put onto cores, what they take in all is at most as
 1. neurons: their number;
 2. groups: each core has at most so many different ones, and each must be somewhere;
 3. synaptic memory of a matrix: each source's synapses lie in at most as many lists as there are cores, of at least the
-   weight's and the delay's bits each (:meth:`bitspike.targets.storage.Lists.least`);
+   weight's and the delay's bits each (:meth:`bitspike.targets.partition.storage.Lists.least`);
 4. synaptic memory of a window: as many bits a neuron as in the box, of whatever extents, that takes the fewest
    (:mod:`bitspike.targets.partition.window_bounds`);
 5. input axons: every source (every place, where a window's weights are shared) at least once; of a matrix on every core
@@ -22,11 +22,11 @@ from dataclasses import dataclass
 import numpy as np
 
 from bitspike.convert.connections import Dense, Identity, Windowed
-from bitspike.targets.boxes import most, whole
-from bitspike.targets.loads import Needs
+from bitspike.targets.partition.boxes import most, whole
+from bitspike.targets.partition.loads import Needs
+from bitspike.targets.partition.storage import delay_bits
+from bitspike.targets.partition.synapses import Synapses, WindowSynapses
 from bitspike.targets.partition.window_bounds import least_window_bits
-from bitspike.targets.storage import delay_bits
-from bitspike.targets.synapses import Synapses, WindowSynapses
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

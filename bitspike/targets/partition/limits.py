@@ -12,10 +12,10 @@ from bitspike.convert.connections import Dense, Windowed
 from bitspike.convert.network import STATE_SHIFT, IntegerNetwork, Population
 from bitspike.convert.ranges import Bounds, range_proof
 from bitspike.errors import BitspikeError
-from bitspike.targets.boxes import Box
 from bitspike.targets.chips import Chip
-from bitspike.targets.loads import RESOURCES, Load, Needs
-from bitspike.targets.storage import distinct_weights, weight_form
+from bitspike.targets.partition.boxes import Box
+from bitspike.targets.partition.loads import RESOURCES, Load, Needs
+from bitspike.targets.partition.storage import distinct_weights, weight_form
 
 #: The figures of a chip that are checked, where they are published.
 CHECKED = (
@@ -110,7 +110,7 @@ def load_violations(thing: str, load: Load, chip: Chip) -> Iterator[Violation]:
 
 
 def violation(thing: str, resource: str, used: int, limit: int) -> Violation:
-    """Too much of one of :data:`bitspike.targets.loads.RESOURCES`."""
+    """Too much of one of :data:`bitspike.targets.partition.loads.RESOURCES`."""
     return Violation(thing=thing, resource=RESOURCES[resource], used=used, limit=limit, help=HELP[resource])
 
 

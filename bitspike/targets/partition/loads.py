@@ -8,8 +8,8 @@ import numpy as np
 
 from bitspike.convert.connections import Windowed
 from bitspike.convert.network import IntegerNetwork, Population
-from bitspike.targets.boxes import Box, Integers, Space, whole
 from bitspike.targets.chips import Chip
+from bitspike.targets.partition.boxes import Box, Integers, Space, whole
 from bitspike.targets.partition.synapses import Format, Synapses, synapses_of
 
 #: The limits of a core: the figure of the chip that has it, and what it is called.

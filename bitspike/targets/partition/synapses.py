@@ -22,8 +22,8 @@ import numpy.typing as npt
 
 from bitspike.convert.connections import Connection, Dense, Identity, Windowed
 from bitspike.errors import UnsupportedError
-from bitspike.targets.boxes import Box, Integers, Space, Span
 from bitspike.targets.chips import Chip
+from bitspike.targets.partition.boxes import Box, Integers, Space, Span
 from bitspike.targets.partition.storage import delay_bits, lists_of, weight_form
 
 Mask = npt.NDArray[np.bool_]

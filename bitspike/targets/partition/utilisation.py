@@ -3,9 +3,9 @@
 from collections.abc import Iterable
 from typing import Any
 
-from bitspike.targets.limits import CHECKED
-from bitspike.targets.loads import RESOURCES
 from bitspike.targets.partition import Core, Partition
+from bitspike.targets.partition.limits import CHECKED
+from bitspike.targets.partition.loads import RESOURCES
 
 _HEADS = {
     "neurons": "neurons",

@@ -1,4 +1,4 @@
-"""Ways to put the boxes of one population onto cores; :mod:`bitspike.targets.partition.packing` says which there are."""
+"""Ways to put the boxes of a population onto cores; :mod:`~bitspike.targets.partition.packing` chooses among them."""
 
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
@@ -69,7 +69,7 @@ class Piecewise:
         return (load if beside is None else beside.plus(load)).fits(self.needs.chip)
 
     def largest(self, box: Box, beside: Load | None = None) -> tuple[Box, tuple[Box, ...]] | None:
-        """The largest part of `box` that fits; see :func:`bitspike.targets.boxes.largest`."""
+        """The largest part of `box` that fits; see :func:`bitspike.targets.partition.boxes.largest`."""
         return largest(box, lambda part: self.fits(part, beside))
 
     def unfit(self, box: Box) -> Unfit:

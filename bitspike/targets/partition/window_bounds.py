@@ -10,13 +10,13 @@ Let a box have r rows, x columns and h channels, each connected to c channels of
 
 Both are a product over the two axes of what depends on one axis's span. So the best span of each length is found for
 each axis, and then the best pair of lengths for each width of number. What a synapse takes beside its bits, a share of
-a header and of rounding, is that of the best list (:meth:`bitspike.targets.storage.Lists.least_rate`).
+a header and of rounding, is that of the best list (:meth:`bitspike.targets.partition.storage.Lists.least_rate`).
 """
 
 from fractions import Fraction
 
-from bitspike.targets.storage import delay_bits
-from bitspike.targets.synapses import WindowSynapses
+from bitspike.targets.partition.storage import delay_bits
+from bitspike.targets.partition.synapses import WindowSynapses
 
 #: Rows (or columns) beyond which the search takes long, and each neuron is taken to cost a single bit a channel.
 _FAR = 128
