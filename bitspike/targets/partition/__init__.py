@@ -163,7 +163,8 @@ def partition(network: IntegerNetwork, chip: str | os.PathLike[str] | Chip) -> P
     try:
         packed, baseline = pack(needs, bound.cores)
     except Unfit as unfit:
-        found = load_violations(f"population {unfit.population}: {unfit.load.neurons} neurons", unfit.load, target)
+        neurons = "one neuron" if unfit.load.neurons == 1 else f"a core of {unfit.load.neurons} neurons"
+        found = load_violations(f"population {unfit.population}: {neurons}", unfit.load, target)
         raise LimitError(network.name, target.name, tuple(found)) from None
     if len(packed) > target.cores.value:
         raise LimitError(network.name, target.name, (core_violation(len(packed), target),))

@@ -48,9 +48,9 @@ from bitspike.targets.partition.ways import (
 #: Times that output axons over connections that lead back are assumed anew.
 _ROUNDS = 12
 #: Numbers of cores for all populations that are tried for each number of cores.
-ATTEMPTS = 200
+ATTEMPTS = 60
 #: Numbers of cores above the lower bound that are tried so.
-DEPTH = 4
+DEPTH = 3
 
 
 def pack(needs: Needs, least: int) -> tuple[Cores, Cores | None]:
@@ -106,7 +106,9 @@ def _cost(needs: Needs, cores: Cores) -> tuple[int, int]:
 def _packed(needs: Needs, way: Way) -> Cores:
     """Rule 1."""
     assumed = dict.fromkeys(needs.shapes, 1)
-    for _ in range(_ROUNDS):
+    order = list(needs.network.shapes())
+    loops = any(order.index(c.source) >= order.index(c.target) for c in needs.network.connections)
+    for _ in range(_ROUNDS if loops else 1):
         cores = _attempt(needs, way, assumed)
         if all(load.fits(needs.chip) for load in loads_of(needs, cores)):
             return cores
