@@ -35,8 +35,9 @@ def recount(partition: Partition) -> list[dict[str, int]]:
             way = dict(core.storage)[name]
             lists, index = synapse_lists(c, mine), index_width(chip, len(mine)) if way != "dense" else 0
             form = (width, index, (c.delay - 1).bit_length())
-            sets[number]["synapse_formats"].add((*form, encoded.exponent + shift, sign))
             used = {source for source, found in lists.items() if found}
+            if used:
+                sets[number]["synapse_formats"].add((*form, encoded.exponent + shift, sign))
             if way == "shared":
                 (stored, axons), slots = shared(c, lists), chip.shared_axon_slots.value
             else:

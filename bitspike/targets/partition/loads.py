@@ -109,7 +109,7 @@ class Needs:
                 input_axons=sum(s.axons for s in stored),
                 decays=decays,
                 thresholds=thresholds,
-                formats=frozenset(s.form for s in stored),
+                formats=frozenset(s.form for s in stored if s.axons),
             )
         return self._known[name, box]
 
