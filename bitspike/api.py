@@ -230,7 +230,7 @@ def energy(
         network: or a committee.
         data: samples, or their name.
         engine: which engine runs; all give the same counts.
-        options: ``chip``, ``prices``, ``step_time_us``, ``sparse``; see :func:`bitspike.sim.energy.energy`.
+        options: ``chip``, ``prices``, ``step_time_us``, ``sparse``, ``place``; see :func:`bitspike.sim.energy.energy`.
     """
     if isinstance(network, Committee):
         members = tuple(network)

@@ -25,6 +25,7 @@ from bitspike.sim.committee_energy import price_committee
 from bitspike.sim.count_run import records
 from bitspike.sim.counts import Counts, count
 from bitspike.sim.counts_combined import joined, without_zeros
+from bitspike.sim.placed import CountedRun
 from bitspike.targets.prices import PriceList, price_list
 
 if TYPE_CHECKING:
@@ -235,7 +236,7 @@ class _Measured:
         from bitspike.train.temperature import fit_temperature, heated
 
         counted = [counts for counts, _, _ in answering]
-        estimate = price_committee(counted, self.prices).whole
+        estimate = price_committee([CountedRun(counts=one) for one in counted], self.prices).whole
         self.unpriced |= set(estimate.unpriced)
         validation, test = (
             softmax(self.run.model.logits(np.sum(scores, axis=0)) / len(answering))

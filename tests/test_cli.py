@@ -237,7 +237,7 @@ def test_energy_with_other_prices_and_a_step_time(capsys, tmp_path, net):
         "--counts", tmp_path / "counts.csv", "--engine", "reference",
     )  # fmt: skip
     assert code == 0
-    assert "a step of 10 us, 16 steps; with the static power of the whole chip" in text
+    assert "a step of 10 us, 18 steps, 1 core; with the static power of the whole chip" in text
     assert (tmp_path / "counts.csv").read_text(encoding="utf-8").startswith("sample,part,name,spikes_in,")
     assert "--step-time '10'; expected a time above 0 with its unit" in refused(capsys, *common, "--step-time", "10")
     assert "ending '.txt'; expected .csv or .json" in refused(capsys, *common, "--counts", tmp_path / "a.txt")
@@ -254,7 +254,7 @@ def test_energy_of_a_committee_in_a_folder(capsys, tmp_path):
     common = ("energy", tmp_path / "committee", "--data", "digits", "--samples", 5)
     code, text, _ = run(capsys, *common)
     assert code == 0
-    assert text.startswith("2 members one after the other; one alone takes")
+    assert text.startswith("2 members, all of which run; one alone takes")
     result = json.loads(run(capsys, *common, "--json")[1])
     assert result["energy"]["nominal_nj"] == pytest.approx(sum(result["energy"]["members"]))
     assert [p["population"] for p in result["counts"]["populations"]][:2] == ["0/hidden1", "0/output"]

@@ -33,7 +33,10 @@ def energy(
         ),
     ] = None,
     step_time: Annotated[
-        str | None, typer.Option("--step-time", metavar="TIME", help="Length of a step, as 10us, for static power.")
+        str | None,
+        typer.Option(
+            "--step-time", metavar="TIME", help="Length of a step, as 10us; default: what the busiest core needs."
+        ),
     ] = None,
     counts: Annotated[
         Path | None, typer.Option("--counts", help="Write all counts, sample by sample, to this .csv or .json.")
@@ -41,6 +44,9 @@ def energy(
     sparse: Annotated[
         bool, typer.Option("--sparse", help="Synapses of weight 0 are not stored: they take no operation.")
     ] = False,
+    place: Annotated[
+        bool, typer.Option("--place/--no-place", help="Put it on the chip's cores, for hops and static power.")
+    ] = True,
     engine: Annotated[str, typer.Option("--engine", help="Which engine runs; see bitspike doctor.")] = "fast",
     part: Part = "test",
     seed: Seed = 0,
@@ -52,10 +58,10 @@ def energy(
     """Count what one inference of a network, or of a committee in a folder, does, and price it."""
     from bitspike.convert.committee_files import load_networks
     from bitspike.sim.committee_energy import price_committee
-    from bitspike.sim.count_run import count_run
     from bitspike.sim.counts_combined import together, without_zeros
     from bitspike.sim.counts_file import check_path, write_counts
-    from bitspike.sim.energy import price
+    from bitspike.sim.energy import price_run
+    from bitspike.sim.placed import counted_run
     from bitspike.targets.chips import chip as chip_named
     from bitspike.targets.prices import DEFAULTS, price_list
 
@@ -63,28 +69,28 @@ def energy(
         check_path(counts)
     time_us = None if step_time is None else microseconds(step_time)
     if chip is not None and chip not in DEFAULTS and not prices:
-        chip, priced = chip_named(chip).name, None
+        where, priced = chip_named(chip).name, None
     else:
         priced = price_list(chip, prices or None)
+        where = priced.chip
     members = load_networks(net)
     spikes = encoded(data, members[0], part=part, seed=seed, first=samples, encoder=encoder, layer=input_layer)
-    counted = []
+    runs = []
     with progress("count") as notify:
         for number, member in enumerate(members):
             notify(member.name, number, len(members))
-            counted.append(count_run(member, data=spikes, engine_name=engine))
+            runs.append(counted_run(member, data=spikes, chip=where, engine_name=engine, place=place and bool(priced)))
+    counted = [without_zeros(run.counts) if sparse else run.counts for run in runs]
     found = counted[0] if len(counted) == 1 else together(counted, name=Path(net).name)
-    if sparse:
-        counted, found = [without_zeros(one) for one in counted], without_zeros(found)
     written = {} if counts is None else {"counts_file": str(write_counts(found, counts))}
     if priced is None:
-        reason = f"no prices per event are published for {chip}: counts only, no total (--prices FILE.toml: your own)"
+        reason = f"no prices per event are published for {where}: counts only, no total (--prices FILE.toml: your own)"
         show(f"{found}\n{reason}", {"counts": found.as_json(), "energy": None, "reason": reason} | written, as_json)
         return
     estimate = (
-        price(found, priced, step_time_us=time_us)
-        if len(counted) == 1
-        else price_committee(counted, priced, step_time_us=time_us)
+        price_run(runs[0], priced, step_time_us=time_us, sparse=sparse)
+        if len(runs) == 1
+        else price_committee(runs, priced, step_time_us=time_us, sparse=sparse)
     )
     show(estimate, {"counts": found.as_json(), "energy": estimate.as_json()} | written, as_json)
 

@@ -1,7 +1,7 @@
-"""The energy of a committee: all members answer each sample, one after the other."""
+"""The energy of a committee: all members answer each sample."""
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -9,12 +9,11 @@ import numpy as np
 from bitspike.convert.network import IntegerNetwork
 from bitspike.errors import UsageError
 from bitspike.samples import SpikeData
-from bitspike.sim.count_run import count_run
-from bitspike.sim.counts import Counts
-from bitspike.sim.counts_combined import together, without_zeros
-from bitspike.sim.energy import price
+from bitspike.sim.counts_combined import together
+from bitspike.sim.energy import price_run
 from bitspike.sim.energy_text import text_of
-from bitspike.sim.estimate import Energy
+from bitspike.sim.estimate import Energy, Term
+from bitspike.sim.placed import CountedRun, counted_run
 from bitspike.targets.prices import PriceList, price_list
 
 
@@ -51,7 +50,7 @@ class CommitteeEnergy:
     def __str__(self) -> str:
         over = self.over_members
         line = (
-            f"{len(self.members)} members one after the other; one alone takes {over['mean_nj']:,.1f} nJ, standard "
+            f"{len(self.members)} members, all of which run; one alone takes {over['mean_nj']:,.1f} nJ, standard "
             f"deviation over members {over['sd_nj']:,.1f} nJ, 5th to 95th percentile {over['p5_nj']:,.1f} to "
             f"{over['p95_nj']:,.1f} nJ"
         )
@@ -70,22 +69,50 @@ def committee_energy(
     engine_name: str = "fast",
     step_time_us: float | None = None,
     sparse: bool = False,
+    place: bool = True,
 ) -> CommitteeEnergy:
     """Run all `members` on `data`, count, and price one answer; see :func:`bitspike.sim.energy.energy`."""
-    if not members:
-        raise UsageError("committee: found no members; expected one or more")
     chosen = price_list(chip, prices)
-    counted = [count_run(member, data=data, engine_name=engine_name) for member in members]
-    counted = [without_zeros(one) for one in counted] if sparse else counted
-    return price_committee(counted, chosen, step_time_us=step_time_us)
+    runs = [counted_run(m, data=data, chip=chosen.chip, engine_name=engine_name, place=place) for m in members]
+    return price_committee(runs, chosen, step_time_us=step_time_us, sparse=sparse)
 
 
 def price_committee(
-    counted: Sequence[Counts], prices: PriceList, *, step_time_us: float | None = None
+    runs: Sequence[CountedRun], prices: PriceList, *, step_time_us: float | None = None, sparse: bool = False
 ) -> CommitteeEnergy:
-    """The energy of members that were counted on the same samples."""
-    whole = together(counted, name=f"{len(counted)} members")
-    return CommitteeEnergy(
-        whole=price(whole, prices, step_time_us=step_time_us),
-        members=tuple(price(one, prices, step_time_us=step_time_us) for one in counted),
+    """The energy of members that ran on the same samples."""
+    if not runs:
+        raise UsageError("committee: found no members; expected one or more")
+    members = tuple(price_run(run, prices, step_time_us=step_time_us, sparse=sparse) for run in runs)
+    return CommitteeEnergy(whole=_whole(members), members=members)
+
+
+def _whole(members: Sequence[Energy]) -> Energy:
+    """The sum of all members. Static power counts while a member runs, and for its cores: at once or in turn alike."""
+    events = dict.fromkeys(term.event for member in members for term in member.terms)
+    name = f"{len(members)} members"
+    return Energy(
+        network=name,
+        chip=members[0].chip,
+        prices=members[0].prices,
+        per_sample_nj=np.sum([m.per_sample_nj for m in members], axis=0),
+        low_nj=sum(m.low_nj for m in members),
+        nominal_nj=sum(m.nominal_nj for m in members),
+        high_nj=sum(m.high_nj for m in members),
+        terms=tuple(_term([t for m in members for t in m.terms if t.event == event]) for event in events),
+        step_time_us=_total([m.step_time_us for m in members], np.mean),
+        cores=_total([m.cores for m in members], np.sum),
+        whole_chip_nj=_total([m.whole_chip_nj for m in members], np.sum),
+        unpriced=tuple(dict.fromkeys(one for m in members for one in m.unpriced)),
+        counts=together([m.counts for m in members], name=name),
     )
+
+
+def _term(terms: Sequence[Term]) -> Term:
+    sums = {name: sum(getattr(term, name) for term in terms) for name in ("events", "low_nj", "nominal_nj", "high_nj")}
+    return replace(terms[0], **sums)
+
+
+def _total(figures: Sequence[Any], reduce: Callable[..., Any]) -> Any:
+    """All figures in one; None where a member has none."""
+    return None if any(figure is None for figure in figures) else reduce(figures).item()

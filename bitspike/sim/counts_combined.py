@@ -22,9 +22,9 @@ def joined(parts: Sequence[Counts]) -> Counts:
 
 
 def together(members: Sequence[Counts], *, name: str) -> Counts:
-    """The counts of networks that answer the same samples one after the other, as those of one network.
+    """The counts of networks that answer the same samples, as those of one network.
 
-    What is in them is called ``number/name``; the barriers of the members follow each other.
+    What is in them is called ``number/name``, and every member has its own barriers.
     """
     first = members[0]
     return replace(

@@ -9,13 +9,13 @@ import numpy.typing as npt
 from bitspike.convert.network import IntegerNetwork
 from bitspike.errors import UsageError
 from bitspike.samples import SpikeData
-from bitspike.sim.count_run import count_run
 from bitspike.sim.counts import Counts
 from bitspike.sim.counts_combined import without_zeros
 from bitspike.sim.estimate import Energy, Placed, Term
+from bitspike.sim.placed import CountedRun, counted_run
 from bitspike.targets.prices import EVENTS, GROUPS, Price, PriceList, price_list
 
-__all__ = ["PAYLOADS", "Energy", "Placed", "energy", "price"]
+__all__ = ["PAYLOADS", "Energy", "Placed", "energy", "price", "price_run"]
 
 #: Said where graded spikes were sent.
 PAYLOADS = "payloads of graded spikes (they are counted and priced as binary ones)"
@@ -44,6 +44,7 @@ def energy(
     engine_name: str = "fast",
     step_time_us: float | None = None,
     sparse: bool = False,
+    place: bool = True,
 ) -> Energy:
     """Run `network` on `data`, count, and price one inference.
 
@@ -53,20 +54,33 @@ def energy(
         chip: whose prices; by default that of `prices`, or Loihi 1.
         prices: names of lists, or paths of files; see :func:`bitspike.targets.prices.price_list`.
         engine_name: which engine runs; all give the same counts.
-        step_time_us: length of a step in microseconds, for static power.
+        step_time_us: length of a step in microseconds; by default what the busiest core needs, where it is placed.
         sparse: whether synapses of weight 0 are not stored; see :func:`bitspike.sim.counts_combined.without_zeros`.
+        place: whether to put it on cores, for hops and static power; see :func:`bitspike.sim.placed.counted_run`.
 
     Raises:
         UsageError: where no prices of that chip are published; :func:`bitspike.sim.count_run.count_run` counts all the
             same.
     """
     chosen = price_list(chip, prices)
-    counts = count_run(network, data=data, engine_name=engine_name)
-    return price(without_zeros(counts) if sparse else counts, chosen, step_time_us=step_time_us)
+    run = counted_run(network, data=data, chip=chosen.chip, engine_name=engine_name, place=place)
+    return price_run(run, chosen, step_time_us=step_time_us, sparse=sparse)
+
+
+def price_run(run: CountedRun, prices: PriceList, *, step_time_us: float | None = None, sparse: bool = False) -> Energy:
+    """The energy of a run, on the cores where it lies; see :func:`energy`."""
+    counts = without_zeros(run.counts) if sparse else run.counts
+    why = f"no placement: {run.why}" if run.why else "no placement"
+    return price(counts, prices, placed=run.placed, step_time_us=step_time_us, why=why)
 
 
 def price(
-    counts: Counts, prices: PriceList, *, placed: Placed | None = None, step_time_us: float | None = None
+    counts: Counts,
+    prices: PriceList,
+    *,
+    placed: Placed | None = None,
+    step_time_us: float | None = None,
+    why: str = "no placement",
 ) -> Energy:
     """The energy of `counts` at `prices`; events without a price are listed as not included.
 
@@ -76,6 +90,7 @@ def price(
         placed: where the network lies; without it every connection is taken to end on one core, and neither hops nor
             the cores whose static power counts are known.
         step_time_us: length of a step; by default that of `placed`.
+        why: without a placement, what is said of the lack.
     """
     if step_time_us is not None and not 0 < step_time_us < float("inf"):
         raise UsageError(f"step time: found {step_time_us} us; expected a number above 0")
@@ -102,7 +117,7 @@ def price(
         step_time_us=step_time_us,
         cores=None if placed is None else placed.cores,
         whole_chip_nj=None if whole is None else nominal - static + whole,
-        unpriced=tuple(_unpriced(counts, prices, events, placed=placed, step_time_us=step_time_us)),
+        unpriced=tuple(_unpriced(counts, prices, events, placed=placed, why=why)),
         counts=counts,
     )
 
@@ -170,9 +185,7 @@ def _whole_chip_nj(
     return power.nominal * (1 if placed is None else placed.chips) * step_time_us * counts.barrier_steps
 
 
-def _unpriced(
-    counts: Counts, prices: PriceList, events: Events, *, placed: Placed | None, step_time_us: float | None
-) -> Iterator[str]:
+def _unpriced(counts: Counts, prices: PriceList, events: Events, *, placed: Placed | None, why: str) -> Iterator[str]:
     """What is not in the total: events without a price, by group, and what was not counted for want of a placement."""
     for group in (g for g in GROUPS if g not in prices.covers):
         happened = [event for event, numbers in events.items() if EVENTS[event].group == group and np.any(numbers)]
@@ -182,10 +195,10 @@ def _unpriced(
         else:
             yield from (f"{EVENTS[event].label} (no price)" for event in missing)
         if group == "routing" and placed is None:
-            yield "hops between cores (no placement)"
+            yield f"hops between cores ({why})"
         if group == "static" and not happened:
             known = any(one.quantity == "power" for one in prices.prices)
-            lacks = "no price" if not known else "no step time" if step_time_us is None else "no placement"
+            lacks = "no price" if not known else "no placement" if placed is None else "no step time"
             yield f"static power ({lacks})"
     if counts.graded_messages.any():
         yield PAYLOADS

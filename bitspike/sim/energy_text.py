@@ -16,6 +16,7 @@ def text_of(energy: Energy, *, counts: bool = True) -> str:
         f"  {t.label:<28} {t.events:>14,.1f} {t.nominal_nj:>12,.2f} {t.low_nj:>12,.2f} {t.high_nj:>12,.2f}  "
         f"{t.price.grade}"
         for t in energy.terms
+        if t.events
     ]
     total = "in all" + (", partial" if energy.partial else "")
     lines.append(f"  {total:<28} {'':>14} {energy.nominal_nj:>12,.2f} {energy.low_nj:>12,.2f} {energy.high_nj:>12,.2f}")
@@ -33,8 +34,8 @@ def text_of(energy: Energy, *, counts: bool = True) -> str:
 def _static(energy: Energy) -> list[str]:
     if energy.step_time_us is None:
         return []
-    line = f"  a step of {energy.step_time_us:g} us, {energy.counts.barrier_steps} steps"
-    line += f", {energy.cores} cores" if energy.cores is not None else ""
+    line = f"  a step of {energy.step_time_us:,.4g} us, {energy.counts.barrier_steps} steps"
+    line += f", {energy.cores} core{'s' * (energy.cores != 1)}" if energy.cores is not None else ""
     if energy.whole_chip_nj is not None:
         line += f"; with the static power of the whole chip {energy.whole_chip_nj:,.1f} nJ"
     return [line]

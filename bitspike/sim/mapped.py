@@ -4,6 +4,7 @@ The chip's figures and prices decide what is said: without a published mesh ther
 time. Hops count by their published energies, east-west and north-south, or all alike where nobody published any.
 """
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
@@ -12,6 +13,7 @@ from bitspike.samples import SpikeData
 from bitspike.sim.count_run import records
 from bitspike.sim.counts import spread
 from bitspike.sim.estimate import Placed
+from bitspike.sim.record import Record
 from bitspike.sim.step_time import CoreTimes, StepTime, core_times, has_times, step_time
 from bitspike.sim.traffic import Hops, Traffic, hops, joined, traffic
 from bitspike.targets.chips import Chip
@@ -85,6 +87,7 @@ def map_run(
     seed: int = 0,
     engine_name: str = "fast",
     chunk: int | None = None,
+    visit: Callable[[Record], None] | None = None,
 ) -> Mapped:
     """Run the network of `assigned` on `data`, and place its cores on the mesh of `chip` by the messages between them.
 
@@ -94,11 +97,14 @@ def map_run(
         chip: whose mesh and times are meant.
         seed: of the search for a placement.
         engine_name, chunk: as for :func:`bitspike.sim.count_run.count_run`; no result depends on them.
+        visit: is called with each chunk's record, so that one run serves several counts.
     """
     timed = has_times(chip)
     parts: list[Traffic] = []
     times: list[CoreTimes] = []
     for record in records(assigned.network, data, engine_name=engine_name, chunk=chunk):
+        if visit is not None:
+            visit(record)
         parts.append(traffic(assigned, [record]))
         if timed:
             times.append(core_times(assigned, record, chip))

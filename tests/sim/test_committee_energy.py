@@ -24,21 +24,23 @@ def members(count):
 
 def test_a_committee_is_the_sum_of_its_members(data):
     found = energy(Committee(members=members(3)), data=data, step_time_us=10.0)
-    alone = [energy(member, data=data) for member in members(3)]
+    alone = [energy(member, data=data, step_time_us=10.0) for member in members(3)]
     per_sample = np.sum([one.per_sample_nj for one in alone], axis=0)
     assert found.whole.per_sample_nj == pytest.approx(per_sample)
     figures = [one.nominal_nj for one in alone]
     over = found.over_members
     assert (over["mean_nj"], over["sd_nj"]) == pytest.approx((np.mean(figures), np.std(figures, ddof=1)))
     assert (over["p5_nj"], over["p95_nj"]) == pytest.approx(tuple(np.percentile(figures, (5, 95))))
-    assert found.whole.counts.barrier_steps == 30
+    steps = 3 * (10 + 3)  # each member has the window and the latency of its read-out
+    assert found.whole.counts.barrier_steps == steps
+    assert found.whole.cores == 3
     assert found.whole.low_nj == pytest.approx(sum(one.low_nj for one in alone))
     assert found.whole.high_nj == pytest.approx(sum(one.high_nj for one in alone))
-    whole_chip = found.nominal_nj + 104 * 10 * 30
+    whole_chip = found.nominal_nj + (104 - 0.815) * 10 * steps
     assert found.whole.whole_chip_nj == pytest.approx(whole_chip)
     text = str(found)
-    assert "3 members one after the other" in text
-    assert "30 steps" in text
+    assert "3 members, all of which run" in text
+    assert f"{steps} steps, 3 cores" in text
     assert "energy of one inference of 3 members" in text
     assert found.as_json()["members"] == pytest.approx(figures)
 

@@ -15,7 +15,10 @@ from bitspike.samples import SpikeData
 from bitspike.sim.baselines import baselines, leads_back
 from bitspike.sim.count_run import count_run
 from bitspike.sim.energy import Placed, energy, price
+from bitspike.sim.mapped import map_run
 from bitspike.sim.traffic import Hops
+from bitspike.targets.chips import chip
+from bitspike.targets.partition import partition
 from bitspike.targets.prices import GROUPS, Price, PriceList, price_list
 
 
@@ -29,7 +32,7 @@ def test_energy_is_counts_times_published_prices():
     data = data_for(network)
     counts = count_run(network, data=data)
     sop, updates, active = (counts.total(q) for q in ("synaptic_operations", "updates", "active_updates"))
-    estimate = energy(network, data=data, chip="loihi1")
+    estimate = energy(network, data=data, chip="loihi1", place=False)
     expected = (23.6 * sop + 81 * active + 52 * (updates - active) + 1.7 * counts.messages) / 1000
     assert estimate.per_sample_nj == pytest.approx(expected, rel=1e-12)
     assert estimate.nominal_nj == pytest.approx(expected.mean(), rel=1e-12)
@@ -45,24 +48,60 @@ def test_energy_is_counts_times_published_prices():
 
 def test_what_has_no_price_is_named_and_makes_it_partial():
     network = chain()
-    estimate = energy(network, data=data_for(network))
+    data = data_for(network)
+    estimate = energy(network, data=data, place=False)
     assert estimate.partial
     assert estimate.unpriced == (
         "spikes sent (no price)",
         "hops between cores (no placement)",
-        "static power (no step time)",
+        "static power (no placement)",
         "barrier synchronisation (no price)",
     )
     assert estimate.not_included[-2:] == (
         "encoding of the input and transfer to and from the chip",
         "loading the weights",
     )
-    whole = energy(network, data=data_for(network), chip="truenorth")
+    whole = energy(network, data=data, chip="truenorth")
     assert whole.unpriced == ()
     assert not whole.partial
     assert whole.nominal_nj == pytest.approx(0.026 * whole.counts.total("synaptic_operations").mean())
-    bare = energy(network, data=data_for(network), prices="spinnaker-seneca")
-    assert bare.unpriced[:2] == ("neuron updates (no price)", "messages and hops (no price)")
+    bare = energy(network, data=data, prices="spinnaker-seneca")
+    assert bare.unpriced == (
+        "neuron updates (no price)",
+        "messages and hops (no price)",
+        "hops between cores (no placement: no mesh of spinnaker is published)",
+        "static power (no price)",
+        "barrier synchronisation (no price)",
+    )
+
+
+def test_the_network_lies_on_cores_where_it_fits():
+    """Hops, static power and the length of a step come from the partition, the placement and the busiest core."""
+    network = chain()
+    data = data_for(network)
+    estimate = energy(network, data=data)
+    assert estimate.unpriced == ("spikes sent (no price)", "barrier synchronisation (no price)")
+    assigned = partition(network, "loihi1")
+    mapped = map_run(assigned, data=data, chip=chip("loihi1"))
+    assert estimate.cores == assigned.core_count == 1
+    assert estimate.step_time_us == pytest.approx(mapped.time.serial_ns.mean() / 1000)
+    assert estimate.counts.barrier_steps == 10 + max(assigned.network.latencies().values())
+    terms = {term.event: term for term in estimate.terms}
+    static = 0.815 * estimate.step_time_us * estimate.counts.barrier_steps
+    assert terms["static_core"].nominal_nj == pytest.approx(static)
+    assert terms["message"].events == (mapped.hops.messages + mapped.hops.entering).mean()
+    assert "1 core; with the static power of the whole chip" in str(estimate)
+    assert energy(network, data=data, step_time_us=10.0).step_time_us == 10.0
+
+
+def test_a_network_that_does_not_fit_is_priced_without_cores_and_says_why():
+    network = chain((4100, 3, 2), steps=2)
+    estimate = energy(network, data=data_for(network, 1))
+    hops, static = estimate.unpriced[1:3]
+    assert hops.startswith("hops between cores (no placement: network chain does not fit loihi1: ")
+    assert "4100 input axons, limit 4096" in hops
+    assert static == "static power (no placement)"
+    assert estimate.cores is None
 
 
 def full_prices():
@@ -121,7 +160,9 @@ def test_static_power_is_a_term_with_its_own_source():
     text = str(estimate)
     assert "frady2020: Frady" in text
     assert "a step of 10 us, 10 steps, 3 cores; with the static power of the whole chip" in text
-    assert price(counts, price_list("loihi1"), step_time_us=10.0).unpriced[2] == "static power (no placement)"
+    assert price(counts, price_list("loihi1"), placed=Placed(hops=Hops(**none), cores=3)).unpriced[1] == (
+        "static power (no step time)"
+    )
     with pytest.raises(UsageError, match="step time: found 0 us; expected a number above 0"):
         price(counts, price_list("loihi1"), step_time_us=0)
 
