@@ -9,12 +9,10 @@ from bitspike.convert.collapse import collapse
 from bitspike.convert.formats import FORMATS, export
 from bitspike.convert.network import IntegerNetwork
 from bitspike.files import replacing
-from bitspike.sim.counts import count
-from bitspike.sim.energy import Energy, price
+from bitspike.sim.energy import Energy, energy
 from bitspike.sim.engines import ENGINES
 from bitspike.sim.run import simulate
 from bitspike.sim.verify import Verification, verify
-from bitspike.targets.prices import price_list
 
 if TYPE_CHECKING:
     from bitspike.train import Run
@@ -122,7 +120,7 @@ def demonstrate(run: "Run", folder: Path, notify: Callable[[str, int, int], None
         notify=notify,
     )
     record = simulate(network, run.test)
-    estimate = price(count(network, record), price_list("loihi1"))
+    estimate = energy(network, data=run.test)
     measured = run.result["test"]
     accuracy = {kind: measured[kind] for kind in ("posterior", "map", "noisy")}
     accuracy["map"] = record.accuracy(network, run.test.labels)

@@ -59,6 +59,8 @@ def test_files_lie_in_the_run_folder_and_are_the_network(demo):
 def test_operations_and_energy(demo):
     result = demo[1]
     assert result["operations"]["synaptic_operations"]["mean"] > 0
-    assert result["energy"]["grade"] == "simulated before silicon"
+    grades = {term["group"]: term["price"]["grade"] for term in result["energy"]["terms"]}
+    assert (grades["synapse"], grades["static"]) == ("simulated before silicon", "derived")
+    assert result["energy"]["cores"] == 1
     assert result["energy"]["low_nj"] < result["energy"]["nominal_nj"] < result["energy"]["high_nj"]
     assert result["energy"]["not_included"]
