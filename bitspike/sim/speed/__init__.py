@@ -1,0 +1,1 @@
+"""How fast the engines and the frameworks run the same network, in one run on this machine."""
