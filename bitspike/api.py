@@ -22,8 +22,6 @@ from bitspike.convert.formats import export as _export
 from bitspike.convert.lavadl.input_neurons import InputNeurons, read_input_neurons
 from bitspike.convert.network import IntegerNetwork
 from bitspike.convert.passes.table import run_passes as optimise
-from bitspike.convert.ranges import check_range
-from bitspike.convert.rules import check
 from bitspike.errors import DivergenceError, UsageError
 from bitspike.samples import SignalData, SpikeData
 from bitspike.signals import load_signals
@@ -32,14 +30,15 @@ from bitspike.sim import verify as _verify
 from bitspike.sim.committee_energy import CommitteeEnergy, committee_energy
 from bitspike.sim.floating import simulate_float
 from bitspike.sim.floating_record import FloatRecord
+from bitspike.sim.lowering import Lowering
+from bitspike.sim.lowering import lower as _lower
 from bitspike.sim.portability import portability as _portability
 from bitspike.sim.portability.report import Portability
 from bitspike.sim.quantise import quantise
 from bitspike.sim.record import Record
 from bitspike.sim.run import simulate as _simulate
+from bitspike.targets.chips import Chip
 from bitspike.targets.emit import Emitter, emit, emitter_of
-from bitspike.targets.lava.lower import LavaProgram
-from bitspike.targets.lava.lower import lower as _lower
 
 if TYPE_CHECKING:
     from torch import Tensor, nn
@@ -238,12 +237,11 @@ def energy(
     return _energy.energy(network, data=_data(data, network), engine_name=engine, **options)
 
 
-def lower(network: IntegerNetwork, *, chip: str = "loihi2") -> LavaProgram:
-    """Retime `network`, check its ranges, and write it in the registers of `chip`, exactly or not at all."""
-    if chip != "loihi2":
-        raise UsageError(f"chip {chip!r}; expected loihi2")
-    check_range(check(network))
-    return _lower(network)
+def lower(
+    network: IntegerNetwork, *, chip: str | os.PathLike[str] | Chip = "loihi2", data: SpikeData | str | None = None
+) -> Lowering:
+    """Put `network` onto the cores of `chip`, and into Lava's registers; see :func:`bitspike.sim.lowering.lower`."""
+    return _lower(network, chip, data=None if data is None else _data(data, network))
 
 
 def portability(

@@ -203,7 +203,7 @@ def test_each_planted_fault_ends_with_exit_code_1_and_its_place(capsys, tmp_path
     assert (first["population"], (first["sample"], first["step"])) == (population, min(places))
 
 
-def test_energy_and_lower(capsys, net):
+def test_energy(capsys, net):
     code, text, _ = run(capsys, "energy", net, "--data", "digits", "--samples", 5)
     assert code == 0
     assert "simulated before silicon" in text
@@ -212,10 +212,6 @@ def test_energy_and_lower(capsys, net):
     assert code == 0
     assert result["energy"] is None
     assert result["counts"]["samples"] == 5
-    code, text, _ = run(capsys, "lower", net)
-    assert code == 0
-    assert "hidden1" in text
-    assert json.loads(run(capsys, "lower", net, "--json")[1])
 
 
 def test_energy_with_other_prices_and_a_step_time(capsys, tmp_path, net):

@@ -5,7 +5,7 @@ from typing import Annotated
 import typer
 
 from bitspike import __version__
-from bitspike.cli import bench, floating, networks, proof, work
+from bitspike.cli import bench, floating, lowering, networks, proof, work
 from bitspike.cli.energy import energy
 from bitspike.cli.optimise import optimise
 
@@ -41,7 +41,7 @@ app.command("export")(networks.export)
 app.command("import")(networks.import_)
 app.command("lint")(floating.lint_file)
 app.command("optimise")(optimise)
-app.command("lower")(networks.lower)
+app.command("lower")(lowering.lower)
 app.command("simulate")(proof.simulate)
 app.command("verify")(proof.verify)
 app.command("energy")(energy)

@@ -1,4 +1,4 @@
-"""Commands that make and write networks: collapse, export, import, lower."""
+"""Commands that make and write networks: collapse, export, import."""
 
 from pathlib import Path
 from typing import Annotated, Any
@@ -19,7 +19,6 @@ from bitspike.cli.floating import (
 from bitspike.convert.network import IntegerNetwork
 from bitspike.errors import UsageError
 
-_NEURONS = ("name", "size", "du", "dv", "vth", "bias_exp", "start")
 Out = Annotated[Path, typer.Option("--out", help="The file to write.")]
 
 
@@ -219,30 +218,3 @@ def _shape(text: str) -> tuple[int, ...]:
     if not all(extent.isdecimal() and len(extent) < 9 for extent in extents):
         raise UsageError(f"--input-shape {text!r}; expected numbers such as 2x34x34")
     return tuple(map(int, extents))
-
-
-def lower(
-    net: Network,
-    chip: Annotated[str, typer.Option("--chip", help="The chip: loihi2.")] = "loihi2",
-    as_json: Json = False,
-) -> None:
-    """Retime a network, prove its ranges, and print it in the chip's registers (no partition or placement yet)."""
-    from bitspike.api import lower as lower_network
-    from bitspike.convert.formats import load
-
-    program = lower_network(load(net), chip=chip)
-    data = {
-        "chip": chip,
-        "name": program.name,
-        "latency": program.latency,
-        "streams": program.streams,
-        "gap": program.gap,
-        "hardware": program.hardware,
-        "cautions": list(program.cautions),
-        "neurons": [{key: getattr(n, key) for key in _NEURONS} for n in program.neurons],
-        "connections": [
-            {"source": c.source, "target": c.target, "kind": c.kind, "delay": c.delay, **c.registers()}
-            for c in program.connections
-        ],
-    }
-    show(program, data, as_json)

@@ -14,7 +14,7 @@ population is spread over takes output axons of its sources. Rules:
    - *tiles*: a population is cut into the fewest boxes that each fit an empty core, equal ones or as many full ones as
      possible; each goes into the fullest core that has room;
    - *levels*, where that is more cores than the lower bound: of a given number of cores each population takes those
-     with the most room, so and so many, and fills them to the same level, the lowest that holds it; at most
+     with the most room, so and so many, and fills them one by one, or all to the lowest level that holds it; at most
      :data:`ATTEMPTS` ways to say how many cores each population takes are tried;
    - *first fit*, the baseline.
 
@@ -48,7 +48,7 @@ from bitspike.targets.partition.ways import (
 #: Times that output axons over connections that lead back are assumed anew.
 _ROUNDS = 12
 #: Numbers of cores for all populations that are tried for each number of cores.
-ATTEMPTS = 60
+ATTEMPTS = 200
 #: Numbers of cores above the lower bound that are tried so.
 DEPTH = 3
 
@@ -66,9 +66,10 @@ def pack(needs: Needs, least: int) -> tuple[Cores, Cores | None]:
     fewer = needs.chip.cores.value if best is None else len(best) - 1
     for number in range(least, min(fewer, least + DEPTH - 1) + 1):
         for counts in _spreads(needs, number):
-            level = _tried(needs, levels(number, counts))[0]
-            if level is not None:
-                return level, baseline
+            for brim in (True, False):
+                level = _tried(needs, levels(number, counts, brim=brim))[0]
+                if level is not None:
+                    return level, baseline
     if best is None:
         raise fault or Unfit("", Box((0, 0), (0, 0), (0, 0)), Load())
     return best, baseline

@@ -162,8 +162,8 @@ def _divisions(extent: int) -> list[int]:
     return sorted({-(-extent // count) for count in range(1, extent + 1)}, reverse=True)
 
 
-def levels(cores: int, counts: dict[str, int]) -> Way:
-    """Each population fills `counts` of so many `cores`, those with the most room, to the same level."""
+def levels(cores: int, counts: dict[str, int], *, brim: bool) -> Way:
+    """Each population fills `counts` of so many `cores`, those with the most room: one by one to the `brim`, or alike."""
 
     def way(opened: Open, p: Piecewise) -> None:
         while len(opened.cores) < cores:
@@ -174,7 +174,7 @@ def levels(cores: int, counts: dict[str, int]) -> Way:
         best = _levelled(opened, p, order, high)
         if best is None:
             raise p.unfit(p.needs.whole(p.name))
-        for _ in range(_HALVINGS):
+        for _ in range(0 if brim else _HALVINGS):
             middle = (low + high) / 2
             found = _levelled(opened, p, order, middle)
             best, low, high = (best, middle, high) if found is None else (found, low, middle)
