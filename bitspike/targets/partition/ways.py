@@ -163,7 +163,7 @@ def _divisions(extent: int) -> list[int]:
 
 
 def levels(cores: int, counts: dict[str, int], *, brim: bool) -> Way:
-    """Each population fills `counts` of so many `cores`, those with the most room: one by one to the `brim`, or alike."""
+    """Each population fills `counts` of so many `cores`, those with the most room: to the `brim`, or all alike."""
 
     def way(opened: Open, p: Piecewise) -> None:
         while len(opened.cores) < cores:
