@@ -2,6 +2,7 @@
 
 import numpy as np
 import pytest
+from builders import chain, flip_weight
 from lava_networks import KINDS
 from lava_support import assert_alive, assert_same, needs_lava
 
@@ -38,3 +39,14 @@ def test_in_the_runtime(kind):
     expected = run_reference(network, spikes)
     assert_same(expected, lava.run(network, spikes, time_limit_s=120))
     assert_alive(expected)
+
+
+def test_members_of_a_committee():
+    """Each is lowered by itself: they differ by single weights, and so do their records."""
+    first = chain(seed=3)
+    members = [first, flip_weight(first, "hidden1", 2, 3), flip_weight(first, "hidden2", 1, 1)]
+    spikes = random_spikes(first, 6)
+    records = [lava_models.run(member, spikes) for member in members]
+    for member, record in zip(members, records, strict=True):
+        assert_same(run_reference(member, spikes), record)
+    assert len({record.traces["output"].v.tobytes() for record in records}) == 3
