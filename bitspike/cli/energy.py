@@ -82,7 +82,9 @@ def energy(
             runs.append(counted_run(member, data=spikes, chip=where, engine_name=engine, place=place and bool(priced)))
     counted = [without_zeros(run.counts) if sparse else run.counts for run in runs]
     found = counted[0] if len(counted) == 1 else together(counted, name=Path(net).name)
-    written = {} if counts is None else {"counts_file": str(write_counts(found, counts))}
+    placed = runs[0].placed if len(runs) == 1 else None
+    hops = None if placed is None else placed.hops
+    written = {} if counts is None else {"counts_file": str(write_counts(found, counts, hops=hops))}
     if priced is None:
         reason = f"no prices per event are published for {where}: counts only, no total (--prices FILE.toml: your own)"
         show(f"{found}\n{reason}", {"counts": found.as_json(), "energy": None, "reason": reason} | written, as_json)

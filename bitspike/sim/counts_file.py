@@ -12,6 +12,7 @@ the samples. A quantity that a part does not have is left empty.
 | ``messages`` | spikes times connections that carry them |
 | ``weight_bits_read``, ``state_bits_read``, ``state_bits_written`` | memory |
 | ``barrier_steps`` | the network |
+| ``core_messages``, ``entering``, ``hops_east_west``, ``hops_north_south`` | the network, where it is placed on cores |
 
 The JSON has the same numbers as lists with an entry a sample.
 """  # noqa: E501 - a table's row is a line
@@ -28,10 +29,13 @@ import numpy as np
 from bitspike.errors import UsageError
 from bitspike.files import replacing
 from bitspike.sim.counts import QUANTITIES, Counts, PerSample
+from bitspike.sim.traffic import Hops
 
 FORMAT = "bitspike counts 1"
+#: Columns that only a placement fills: messages from core to core, and from outside, and the hops of the former.
+PLACED = ("core_messages", "entering", "hops_east_west", "hops_north_south")
 #: Columns of numbers.
-COLUMNS = (*QUANTITIES[:8], "messages", *QUANTITIES[8:], "barrier_steps")
+COLUMNS = (*QUANTITIES[:8], "messages", *QUANTITIES[8:], "barrier_steps", *PLACED)
 _CARRIED = ("synaptic_operations", "effective_operations", "weight_bits_read")
 
 #: One part of a network: what it is, its name, and its quantities with an entry a sample.
@@ -46,21 +50,21 @@ def check_path(path: str | os.PathLike[str]) -> Path:
     return found
 
 
-def write_counts(counts: Counts, path: str | os.PathLike[str]) -> Path:
-    """Write `counts` as the ending of `path` says."""
+def write_counts(counts: Counts, path: str | os.PathLike[str], *, hops: Hops | None = None) -> Path:
+    """Write `counts`, and `hops` of the same run, as the ending of `path` says."""
     target = check_path(path)
     with replacing(target) as temporary, temporary.open("w", encoding="utf-8", newline="") as file:
         if target.suffix.lower() == ".json":
-            json.dump(per_sample(counts), file, indent=1)
+            json.dump(per_sample(counts, hops=hops), file, indent=1)
             file.write("\n")
         else:
             table = csv.writer(file, lineterminator="\n")
             table.writerow(("sample", "part", "name", *COLUMNS))
-            table.writerows(_rows(counts))
+            table.writerows(_rows(counts, hops))
     return target
 
 
-def per_sample(counts: Counts) -> dict[str, Any]:
+def per_sample(counts: Counts, *, hops: Hops | None = None) -> dict[str, Any]:
     """The counts as plain JSON values, with a list entry a sample; facts of connections beside them."""
     facts = {
         c.name: {
@@ -81,15 +85,17 @@ def per_sample(counts: Counts) -> dict[str, Any]:
             {"part": part, "name": name}
             | (facts[name] if part == "connection" else {})
             | {quantity: values.tolist() for quantity, values in quantities.items()}
-            for part, name, quantities in _parts(counts)
+            for part, name, quantities in _parts(counts, hops)
         ],
     }
 
 
-def _parts(counts: Counts) -> Iterator[Part]:
+def _parts(counts: Counts, hops: Hops | None) -> Iterator[Part]:
     whole = {quantity: counts.total(quantity) for quantity in QUANTITIES}
     steps = counts.none + counts.barrier_steps
-    yield "network", counts.network, whole | {"messages": counts.messages, "barrier_steps": steps}
+    travelled = () if hops is None else (hops.messages, hops.entering, hops.east_west, hops.north_south)
+    placed = dict(zip(PLACED, travelled, strict=False))
+    yield "network", counts.network, whole | {"messages": counts.messages, "barrier_steps": steps} | placed
     yield "input", "input", {"spikes": counts.input_spikes}
     for p in counts.populations:
         yield "population", p.population, {quantity: getattr(p, quantity) for quantity in QUANTITIES}
@@ -98,8 +104,8 @@ def _parts(counts: Counts) -> Iterator[Part]:
         yield "connection", c.name, {"spikes_in": c.spikes, "messages": c.spikes} | carried
 
 
-def _rows(counts: Counts) -> Iterator[tuple[object, ...]]:
-    parts = list(_parts(counts))
+def _rows(counts: Counts, hops: Hops | None) -> Iterator[tuple[object, ...]]:
+    parts = list(_parts(counts, hops))
     for sample in range(counts.samples):
         for part, name, quantities in parts:
             yield sample, part, name, *(int(quantities[q][sample]) if q in quantities else "" for q in COLUMNS)

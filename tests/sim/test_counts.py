@@ -2,6 +2,7 @@
 
 import csv
 import json
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -21,6 +22,7 @@ from bitspike.samples import SpikeData
 from bitspike.sim.count_run import chunk_size, count_run
 from bitspike.sim.counts import QUANTITIES, count
 from bitspike.sim.counts_file import COLUMNS, per_sample, write_counts
+from bitspike.sim.placed import counted_run
 from bitspike.sim.reference import run_reference
 
 ANY = st.one_of(networks(graded=True, heads=True, inputs=(1, 2)), spatial_networks(graded=True), spatial_networks())
@@ -161,6 +163,21 @@ def test_the_csv_holds_every_number(tmp_path):
     assert connection["effective_operations"] == str(counts.connections[0].effective_operations[0])
     assert connection["updates"] == ""
     assert by_key["0", "network", "chain"]["barrier_steps"] == "10"
+
+
+def test_hops_of_a_placed_run_are_in_the_network_s_row(tmp_path):
+    network = chain(vth=1)
+    run = counted_run(network, data=data_for(network, 2), chip="loihi1")
+    hops = replace(run.placed.hops, east_west=np.array([3, 4]), north_south=np.array([0, 5]))
+    text = write_counts(run.counts, tmp_path / "counts.csv", hops=hops).read_text(encoding="utf-8")
+    rows = {(row["sample"], row["part"]): row for row in csv.DictReader(text.splitlines())}
+    assert rows["1", "network"]["hops_east_west"] == "4"
+    assert rows["total", "network"]["hops_north_south"] == "5"
+    assert rows["0", "network"]["core_messages"] == str(hops.messages[0])
+    assert rows["total", "network"]["entering"] == str(hops.entering.sum())
+    assert rows["0", "population"]["hops_east_west"] == ""
+    found = per_sample(run.counts, hops=hops)["parts"][0]
+    assert found["hops_east_west"] == [3, 4]
 
 
 def test_the_json_holds_every_sample(tmp_path):
