@@ -14,7 +14,9 @@ from bitspike.sim.energy import price
 from bitspike.sim.mapped import hop_weights, map_run, mesh_of
 from bitspike.targets.chips import chip
 from bitspike.targets.mesh import Mesh
+from bitspike.targets.partition import partition
 from bitspike.targets.prices import price_list
+from bitspike.targets.reach import fan_out_by_core
 
 
 @pytest.fixture(scope="module")
@@ -82,3 +84,23 @@ def test_what_is_printed(example):
     assert "placement on 2x4 tiles of 2 cores, seed 0:" in text
     assert "messages stay in their tile;" in text
     assert "time that the busiest core" in text
+
+
+@pytest.mark.parametrize("sizes", [(12, 9, 7, 4), (20, 30, 12, 3)])
+def test_a_partition_counts_the_same_axons(sizes):
+    """Where weights are not shared, a core's input axons are those that messages are sent to."""
+    parts = partition(chain(sizes, vth=1), "tiny")
+    assert parts.core_count > 1
+    assert all(way != "shared" for core in parts.cores for _, way in core.storage)
+    fans = fan_out_by_core(parts).values()
+    assert [sum(int(fan.axons[:, n].sum()) for fan in fans) for n in range(parts.core_count)] == [
+        core.input_axons for core in parts.cores
+    ]
+
+
+def test_a_partition_is_mapped_as_it_is():
+    parts = partition(chain((12, 9, 7, 4), vth=1), "tiny")
+    spikes = spikes_for(parts.network, samples=3)
+    found = map_run(parts, data=SpikeData(name="random", spikes=spikes, labels=np.zeros(3, int)), chip=parts.chip)
+    assert found.cores == parts.core_count == len(found.placement.places)
+    assert found.time.latency == max(p.start for p in parts.network.populations)
