@@ -238,10 +238,14 @@ def energy(
 
 
 def lower(
-    network: IntegerNetwork, *, chip: str | os.PathLike[str] | Chip = "loihi2", data: SpikeData | str | None = None
+    network: IntegerNetwork,
+    *,
+    chip: str | os.PathLike[str] | Chip = "loihi2",
+    data: SpikeData | str | None = None,
+    seed: int = 0,
 ) -> Lowering:
     """Put `network` onto the cores of `chip`, and into Lava's registers; see :func:`bitspike.sim.lowering.lower`."""
-    return _lower(network, chip, data=None if data is None else _data(data, network))
+    return _lower(network, chip, data=None if data is None else _data(data, network), seed=seed)
 
 
 def portability(

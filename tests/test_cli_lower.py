@@ -66,6 +66,9 @@ def test_with_data_cores_are_placed_and_drawn(capsys, tmp_path, net):
     assert "time that the busiest core" in text
     pytest.importorskip("matplotlib", reason="matplotlib is not installed")
     result = json.loads(run(capsys, *command, "--figure", tmp_path / "mesh.svg", "--json")[1])
+    assert result["run"]["placement"]["seed"] == 0
+    again = json.loads(run(capsys, *command, "--seed", "3", "--json")[1])
+    assert again["run"]["placement"]["seed"] == 3
     assert result["figure"] == str(tmp_path / "mesh.svg")
     assert result["run"]["samples"] == 3
     assert "<svg" in (tmp_path / "mesh.svg").read_text(encoding="utf-8")

@@ -6,7 +6,7 @@ from typing import Annotated
 import typer
 
 from bitspike.cli.console import Json, Network, progress, show
-from bitspike.cli.proof import Encoder, Part, Samples, Seed, encoded
+from bitspike.cli.proof import Encoder, Part, Samples, encoded
 from bitspike.errors import UsageError
 
 _DATA_HELP = "Data, as for simulate: cores are placed on the mesh by its spikes, and messages and times are told."
@@ -22,7 +22,7 @@ def lower(
         Path | None, typer.Option("--figure", help="With --data: draw the mesh into this .svg or .png.")
     ] = None,
     part: Part = "test",
-    seed: Seed = 0,
+    seed: Annotated[int, typer.Option("--seed", help="Of the encoder, and of the search for a placement.")] = 0,
     samples: Samples = None,
     encoder: Encoder = None,
     as_json: Json = False,
@@ -45,7 +45,7 @@ def lower(
         spikes = encoded(data, network, part=part, seed=seed, first=samples, encoder=encoder, layer=None)
     with progress("lower") as notify:
         notify(network.name, 0, 1)
-        found = lower_network(network, chip, data=spikes)
+        found = lower_network(network, chip, data=spikes, seed=seed)
     result = found.as_json()
     if figure is not None and found.mapped is not None:
         title = f"{network.name} on {found.partition.chip.name}"
