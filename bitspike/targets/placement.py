@@ -13,10 +13,10 @@ a quadratic assignment problem, for which no quick exact method is known. Rules:
 4. The cheapest is taken, of equal ones the first. The row-major placement takes part, improved like the others, so
    that the result is never worse than that.
 
-Measured on layered networks of 6 to 128 cores on 128 places, with 20 starts: from 0.9 % cheaper to 2.8 % dearer than
-the best of three simulated annealings of two million exchanges, in the same time; scipy's own pairwise exchange from a
-random start took up to three minutes for a worse one. Exchanging a few places at random and improving again, 300 times,
-gained 0.4 % at most and was left out.
+Measured against the best of three simulated annealings of two million exchanges, with prices of 3 and 4: convolutional
+networks cut into 29 and 54 cores of Loihi, equal and 1.1 % dearer; made-up layers of 6 to 128 cores, from 0.9 % cheaper
+to 2.8 % dearer; in about the same time. scipy's own pairwise exchange from a random start took up to three minutes for
+worse ones. Exchanging a few places at random and improving again, 300 times, gained 0.4 % at most and was left out.
 """
 
 from collections.abc import Iterator
