@@ -23,7 +23,7 @@ from bitspike.convert.lavadl.input_neurons import InputNeurons, read_input_neuro
 from bitspike.convert.network import IntegerNetwork
 from bitspike.convert.passes.table import run_passes as optimise
 from bitspike.errors import DivergenceError, UsageError
-from bitspike.samples import SignalData, SpikeData
+from bitspike.samples import SignalData, SpikeData, SpikeParts, Spikes
 from bitspike.signals import load_signals
 from bitspike.sim import energy as _energy
 from bitspike.sim import verify as _verify
@@ -96,6 +96,17 @@ def load_data(
                 raise UsageError(f"{text}: a recipe brings its own {', '.join(options)}; expected none beside it")
             return load_recipe(name).data.load(part)
     return data.load_data(text, part=part, steps=steps, seed=seed, **options)
+
+
+def load_parts(
+    name: str, *, part: str = "test", steps: int = 16, seed: int = 0, **options: Any
+) -> SpikeData | SpikeParts:
+    """As :func:`load_data`; a data set is encoded part by part, when its samples are asked for."""
+    from bitspike.train import data
+
+    if name.partition(":")[0] in data.FAMILIES:
+        return data.load_parts(name, part=part, steps=steps, seed=seed, **options)
+    return load_data(name, part=part, steps=steps, seed=seed, **options)
 
 
 def encode(data: str | os.PathLike[str], layer: InputNeurons | str | os.PathLike[str], *, steps: int) -> SpikeData:
@@ -202,16 +213,15 @@ def verify(
     network: IntegerNetwork,
     model: TrainedModel | None = None,
     *,
-    data: SpikeData | str,
+    data: Spikes | str,
     engines: Sequence[str] = ("reference", "onnx"),
     against: Mapping[str, IntegerNetwork] | None = None,
     samples: int | None = None,
     **options: Any,
 ) -> _verify.Verification:
     """Compare engines on every spike, current and membrane; see :func:`bitspike.sim.verify.verify`."""
-    return _verify.verify(
-        network, model, data=_data(data, network), engines=engines, against=against, samples=samples, **options
-    )
+    parts = load_parts(data, steps=network.steps) if isinstance(data, str) else data
+    return _verify.verify(network, model, data=parts, engines=engines, against=against, samples=samples, **options)
 
 
 @overload

@@ -2,12 +2,17 @@
 
 import hashlib
 import math
+from collections.abc import Callable
 from dataclasses import dataclass, replace
+from typing import Protocol
 
 import numpy as np
 import numpy.typing as npt
 
 from bitspike.errors import UsageError
+
+#: Spikes that are encoded at once for a digest, a byte each.
+_PART_SPIKES = 1 << 26
 
 
 @dataclass(frozen=True, eq=False, kw_only=True, slots=True)
@@ -67,11 +72,77 @@ class SpikeData:
             shape=self.shape,
         )
 
+    def part(self, first: int, last: int) -> "SpikeData":
+        """The samples from number `first` to before `last`."""
+        return replace(self, spikes=self.spikes[first:last], labels=self.labels[first:last])
+
     def digest(self) -> str:
         """SHA-256 of the shape of the spikes, the spikes and the labels, in hexadecimal."""
         state = hashlib.sha256(repr(self.spikes.shape).encode())
         state.update(np.packbits(self.spikes).tobytes())
         state.update(self.labels.tobytes())
+        return state.hexdigest()
+
+
+class Spikes(Protocol):
+    """Encoded samples that are looked at part by part: :class:`SpikeData`, or :class:`SpikeParts`."""
+
+    @property
+    def name(self) -> str: ...
+    @property
+    def steps(self) -> int: ...
+    def __len__(self) -> int: ...
+    def part(self, first: int, last: int) -> SpikeData:
+        """The samples from number `first` to before `last`."""
+        ...
+
+    def digest(self) -> str:
+        """As :meth:`SpikeData.digest`, and equal to that of the same samples."""
+        ...
+
+
+@dataclass(frozen=True, eq=False, kw_only=True, slots=True)
+class SpikeParts:
+    """Samples that are encoded when they are asked for: a data set whose spikes would fill the memory.
+
+    Attributes:
+        name: the data set and part.
+        count: number of samples.
+        steps: of a sample.
+        neurons: of a step.
+        encode: the samples from a number to before another, with the same spikes however they are asked for.
+    """
+
+    name: str
+    count: int
+    steps: int
+    neurons: int
+    encode: Callable[[int, int], SpikeData]
+
+    def __len__(self) -> int:
+        return self.count
+
+    def first(self, samples: int) -> "SpikeParts":
+        """The first `samples` samples; all of them where there are fewer."""
+        if samples < 1:
+            raise UsageError(f"samples: {samples}; expected 1 or more")
+        return replace(self, count=min(samples, self.count))
+
+    def part(self, first: int, last: int) -> SpikeData:
+        """The samples from number `first` to before `last`."""
+        return self.encode(first, min(last, self.count))
+
+    def digest(self) -> str:
+        """As :meth:`SpikeData.digest`; each sample is encoded once for it."""
+        state = hashlib.sha256(repr((self.count, self.steps, self.neurons)).encode())
+        # Eight samples have whole bytes of bits, so that parts of them join.
+        size = max(8, _PART_SPIKES // max(1, self.steps * self.neurons) // 8 * 8)
+        labels = []
+        for first in range(0, self.count, size):
+            part = self.part(first, first + size)
+            state.update(np.packbits(part.spikes).tobytes())
+            labels.append(part.labels)
+        state.update(np.concatenate([np.zeros(0, np.int64), *labels]).tobytes())
         return state.hexdigest()
 
 

@@ -5,7 +5,7 @@ from typing import Annotated
 import typer
 
 from bitspike import __version__
-from bitspike.cli import bench, floating, lowering, networks, proof, work
+from bitspike.cli import bench, floating, lowering, networks, proof, verification, work
 from bitspike.cli.energy import energy
 from bitspike.cli.optimise import optimise
 
@@ -43,6 +43,6 @@ app.command("lint")(floating.lint_file)
 app.command("optimise")(optimise)
 app.command("lower")(lowering.lower)
 app.command("simulate")(proof.simulate)
-app.command("verify")(proof.verify)
+app.command("verify")(verification.verify)
 app.command("energy")(energy)
 app.add_typer(bench.app, name="bench")

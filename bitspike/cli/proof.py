@@ -1,4 +1,4 @@
-"""Commands that run networks: simulate and verify."""
+"""The command that runs networks: simulate."""
 
 from enum import StrEnum
 from pathlib import Path
@@ -160,59 +160,6 @@ def _simulate(
     lines += [str(counts)] + ([f"record: {out}"] if out else [])
     result = {**summary, "samples": len(spikes), "accuracy": accuracy, "counts": counts.as_json()}
     show("\n".join(lines), result | ({"record": str(out)} if out else {}), as_json)
-
-
-def verify(
-    net: Network,
-    data: Annotated[
-        str | None, typer.Option("--data", help="As for simulate; default: the test part of --run.")
-    ] = None,
-    engine: Annotated[
-        list[str] | None, typer.Option("--engine", help="An engine; again for more. The first is the baseline.")
-    ] = None,
-    run: Annotated[
-        Path | None, typer.Option("--run", help="The run folder of the trained network (engine torch).")
-    ] = None,
-    against: Annotated[
-        list[Path] | None, typer.Option("--against", help="Another network file to compare with; again for more.")
-    ] = None,
-    part: Part = "test",
-    seed: Seed = 0,
-    samples: Samples = None,
-    encoder: Encoder = None,
-    input_layer: InputLayer = None,
-    as_json: Json = False,
-) -> None:
-    """Run engines side by side: equal, or the first divergence and exit code 1."""
-    from bitspike.convert.formats import load
-    from bitspike.sim.verify import verify as verify_network
-
-    network = load(net)
-    trained = None
-    if run is not None:
-        from bitspike.train import load_run
-
-        trained = load_run(run)
-    if data is None:
-        if trained is None:
-            raise UsageError("--data: missing; expected a data set, or --run whose test part is then taken")
-        spikes = trained.test if samples is None else trained.test.first(samples)
-    else:
-        spikes = encoded(data, network, part=part, seed=seed, first=samples, encoder=encoder, layer=input_layer)
-    default = ["reference"] if against or trained else ["reference", "onnx"]
-    with progress("verify") as notify:
-        result = verify_network(
-            network,
-            trained.model if trained else None,
-            data=spikes,
-            engines=engine or default,
-            against={str(path): load(path) for path in against or []},
-            samples=samples,
-            notify=notify,
-        )
-    show(result, result.as_json(), as_json)
-    if not result.passed:
-        raise typer.Exit(1)
 
 
 def encoded(

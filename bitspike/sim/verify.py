@@ -1,89 +1,20 @@
 """The proof: engines side by side, compared for equality on every neuron at every step."""
 
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
-from typing import Any
-
-import numpy as np
-import numpy.typing as npt
+from typing import Any, NamedTuple
 
 from bitspike.convert.collapse import TrainedModel
 from bitspike.convert.network import IntegerNetwork
 from bitspike.errors import UsageError
-from bitspike.samples import SpikeData
-from bitspike.sim.causes import Reason, find_reason
+from bitspike.samples import Spikes
+from bitspike.sim.compare import EngineResult, compare, joined
+from bitspike.sim.count_run import chunk_size
 from bitspike.sim.engines import engine
+from bitspike.sim.ledger import Chunk, Ledger
 from bitspike.sim.record import Record
 from bitspike.sim.run import simulate
-
-#: In the order in which a step computes them; the first that differs is the cause, the later ones its effects.
-QUANTITIES = ("u", "v", "spikes")
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Divergence:
-    """The first place where two engines differ.
-
-    Attributes:
-        engines: the baseline and the other one.
-        sample, step, population, neuron: the place; the first in the order sample, step, population, quantity, neuron.
-        quantity: ``u``, ``v`` (in 1/64 weight unit) or ``spikes``.
-        values: what each engine has there.
-        inputs: the spikes that reached this neuron in this step, by the baseline: source, its neuron, its weight,
-            times the payload of a graded spike.
-    """
-
-    engines: tuple[str, str]
-    sample: int
-    step: int
-    population: str
-    neuron: int
-    quantity: str
-    values: tuple[int, int]
-    inputs: tuple[tuple[str, int, int], ...]
-
-    def __str__(self) -> str:
-        first, second = self.engines
-        total = sum(weight for _, _, weight in self.inputs)
-        shown = ", ".join(f"{source}[{index}] {weight:+d}" for source, index, weight in self.inputs[:8])
-        more = f", and {len(self.inputs) - 8} more" if len(self.inputs) > 8 else ""
-        return (
-            f"{first} and {second} part at sample {self.sample}, step {self.step}, population {self.population}, "
-            f"neuron {self.neuron}: {self.quantity} is {self.values[0]} ({first}), {self.values[1]} ({second})\n"
-            f"  its inputs in this step: {len(self.inputs)} spikes, sum {total:+d}"
-            + (f": {shown}{more}" if shown else "")
-        )
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
-class EngineResult:
-    """One engine against another: how much was compared and how much of it differs.
-
-    Attributes:
-        against: the engine that it was compared with: the baseline; for the baseline itself, the engine after it.
-        compared: number of compared values: spikes, currents and membranes of every neuron, step and sample.
-        seconds: wall time of the engine's run, start-up included.
-        latency: the largest latency of a population, in steps, taken out before the comparison.
-    """
-
-    engine: str
-    against: str
-    samples: int
-    steps: int
-    compared: int
-    differing_spikes: int
-    differing_currents: int
-    differing_membranes: int
-    latency: int
-    seconds: float
-    first: Divergence | None
-    reason: Reason | None = None
-
-    @property
-    def equal(self) -> bool:
-        """True where not a single value differs."""
-        return not (self.differing_spikes or self.differing_currents or self.differing_membranes)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -122,104 +53,163 @@ class Verification:
         return "\n".join([title, head, *rows, verdict])
 
 
+class Job(NamedTuple):
+    """One run of each chunk: the label, the network, the engine with its options, and how many samples it gets."""
+
+    label: str
+    network: IntegerNetwork
+    engine: str
+    options: dict[str, Any]
+    samples: int | None
+
+
 def verify(
     network: IntegerNetwork,
     model: TrainedModel | None = None,
     *,
-    data: SpikeData,
+    data: Spikes,
     engines: Sequence[str] = ("reference", "onnx"),
     against: Mapping[str, IntegerNetwork] | None = None,
     samples: int | None = None,
     options: Mapping[str, Mapping[str, Any]] | None = None,
     notify: Callable[[str, int, int], None] | None = None,
+    chunk: int | None = None,
+    ledger: Ledger | None = None,
 ) -> Verification:
     """Run `network` on several engines and compare each with the first on every spike, current and membrane.
+
+    Samples run in chunks, so that memory does not grow with the data.
 
     Args:
         network: the network, trained or in chip time; latencies are taken out.
         model: the trained model, for engine ``torch``; where it is given, ``torch`` is added to `engines`.
-        data: encoded samples.
+        data: encoded samples, or samples that are encoded part by part.
         engines: names of engines; the first is the baseline.
         against: other networks by a label, each run on the reference engine and compared too.
         samples: how many samples each engine gets; default: all, and the engine's own default for slow ones.
         options: extra arguments of an engine, by its name.
         notify: called before each run with what runs, its number from 0, and how many there are.
+        chunk: samples that run together; chosen by size by default. No count depends on it.
+        ledger: where each chunk is noted when it is done; those that are noted already are not run again.
 
     Returns:
         Counts of compared and differing values; never raises because of a difference.
     """
-    chosen = list(dict.fromkeys([*engines, *(["torch"] if model is not None else [])]))
-    if not chosen:
-        raise UsageError("engines: none given; expected one or more")
-    extra = {name: dict((options or {}).get(name, {})) for name in chosen}
-    if model is not None:
-        extra["torch"]["model"] = model
-    limits = {name: samples if samples is not None else engine(name).samples for name in chosen}
-    jobs = [(name, network, name, extra[name], limits[name]) for name in chosen]
-    jobs += [(label, other, "reference", {}, samples) for label, other in (against or {}).items()]
-    if len(jobs) < 2:
-        raise UsageError(f"engines: only {chosen[0]}; expected two or more, or a network to compare with")
-
-    tell = notify or _silent
-    baseline = jobs[0][0]
-    tell(baseline, 0, len(jobs))
-    record, seconds = _timed(jobs[0], data)
-    results: list[EngineResult] = []
-    for number, job in enumerate(jobs[1:], start=1):
-        tell(job[0], number, len(jobs))
-        other, other_seconds = _timed(job, data)
-        result = _compare(network, record, other, (baseline, job[0]))
-        if not results:
-            results.append(replace(result, engine=baseline, against=job[0], latency=_late(record), seconds=seconds))
-        results.append(replace(result, latency=_late(other), seconds=other_seconds))
+    jobs = _jobs(network, model, engines, against=against or {}, samples=samples, options=options or {})
+    digests = network.digest(), data.digest()
+    chunks = _chunks(network, jobs, data, digests, chunk=chunk, ledger=ledger, tell=notify or _silent)
+    others = [[one for part in chunks for one in part.results if one.engine == job.label] for job in jobs[1:]]
+    results = tuple(map(joined, others))
+    baseline = replace(
+        results[0],
+        engine=jobs[0].label,
+        against=jobs[1].label,
+        latency=max(one.latency for one in chunks),
+        seconds=round(sum(one.seconds for one in chunks), 3),
+    )
     return Verification(
         network=network.name,
-        digest=network.digest(),
+        digest=digests[0],
         data=data.name,
-        data_digest=data.digest(),
-        baseline=baseline,
-        engines=tuple(results),
+        data_digest=digests[1],
+        baseline=jobs[0].label,
+        engines=(baseline, *results),
     )
 
 
-def first_divergence(
-    network: IntegerNetwork, left: Record, right: Record, names: tuple[str, str] | None = None
-) -> Divergence | None:
-    """The first place where two aligned records of `network` differ; None where they are equal.
-
-    The order is sample, step, population (as a step computes them), quantity (u, v, spikes), neuron. `names` are shown
-    in place of the engines' own.
-    """
-    samples = min(left.samples, right.samples)
-    for sample in range(samples):
-        step = _first_step(left, right, sample)
-        if step is None:
-            continue
-        for population in network.populations:
-            a, b = left.traces[population.name], right.traces[population.name]
-            for quantity in QUANTITIES:
-                x, y = getattr(a, quantity)[sample, step], getattr(b, quantity)[sample, step]
-                different = np.flatnonzero(x != y)
-                if different.size:
-                    neuron = int(different[0])
-                    return Divergence(
-                        engines=names or (left.engine, right.engine),
-                        sample=sample,
-                        step=step,
-                        population=population.name,
-                        neuron=neuron,
-                        quantity=quantity,
-                        values=(int(x[neuron]), int(y[neuron])),
-                        inputs=tuple(_inputs(network, left, (sample, step), population.name, neuron)),
-                    )
-    return None
+def _chunks(
+    network: IntegerNetwork,
+    jobs: Sequence[Job],
+    data: Spikes,
+    digests: tuple[str, str],
+    *,
+    chunk: int | None,
+    ledger: Ledger | None,
+    tell: Callable[[str, int, int], None],
+) -> list[Chunk]:
+    """What came of all chunks: those that the ledger has, and the others."""
+    size = chunk if chunk is not None else max(1, chunk_size(network, data.steps) // 2)
+    total = min(max(_limit(job, data) for job in jobs[1:]), _limit(jobs[0], data))
+    if size < 1:
+        raise UsageError(f"chunk: {size}; expected 1 or more")
+    if total < 1 or data.steps < 1:
+        raise UsageError(f"data {data.name}: {len(data)} samples of {data.steps} steps; expected at least one of each")
+    named = [[job.label, job.engine, job.samples, job.network.digest()] for job in jobs]
+    about = {"network": digests[0], "data": digests[1], "jobs": named, "samples": total, "chunk": size}
+    chunks = list(ledger.opened(about)) if ledger is not None else []
+    first = chunks[-1].last if chunks else 0
+    for done in _run(network, jobs, data, range(first, total, size), tell):
+        chunks.append(done)
+        if ledger is not None:
+            ledger.note(done)
+    return chunks
 
 
-def _timed(job: tuple[str, IntegerNetwork, str, dict[str, Any], int | None], data: SpikeData) -> tuple[Record, float]:
-    _, network, engine_name, options, limit = job
+def _jobs(
+    network: IntegerNetwork,
+    model: TrainedModel | None,
+    engines: Sequence[str],
+    *,
+    against: Mapping[str, IntegerNetwork],
+    samples: int | None,
+    options: Mapping[str, Mapping[str, Any]],
+) -> list[Job]:
+    """What runs, the baseline first."""
+    chosen = list(dict.fromkeys([*engines, *(["torch"] if model is not None else [])]))
+    if not chosen:
+        raise UsageError("engines: none given; expected one or more")
+    extra = {name: dict(options.get(name, {})) for name in chosen}
+    if model is not None:
+        extra["torch"]["model"] = model
+    limits = {name: samples if samples is not None else engine(name).samples for name in chosen}
+    jobs = [Job(name, network, name, extra[name], limits[name]) for name in chosen]
+    jobs += [Job(label, other, "reference", {}, samples) for label, other in against.items()]
+    twice = {label for label in against if label in chosen}
+    if twice:
+        raise UsageError(f"against: {', '.join(sorted(twice))} is the name of an engine; expected another label")
+    if len(jobs) < 2:
+        raise UsageError(f"engines: only {chosen[0]}; expected two or more, or a network to compare with")
+    return jobs
+
+
+def _run(
+    network: IntegerNetwork,
+    jobs: Sequence[Job],
+    data: Spikes,
+    starts: range,
+    tell: Callable[[str, int, int], None],
+) -> Iterator[Chunk]:
+    """Run the jobs on chunk after chunk and compare each with the first."""
+    number = starts.start // starts.step * len(jobs)
+    runs = number + len(starts) * len(jobs)
+    for first in starts:
+        last = min(first + starts.step, starts.stop)
+        tell(jobs[0].label, number, runs)
+        record, seconds = _timed(jobs[0], data, first, last)
+        results = []
+        for position, job in enumerate(jobs[1:], start=1):
+            if first and first >= _limit(job, data):
+                continue
+            tell(job.label, number + position, runs)
+            other, other_seconds = _timed(job, data, first, min(last, _limit(job, data)))
+            result = compare(network, record, other, (jobs[0].label, job.label), offset=first)
+            results.append(replace(result, latency=_late(other), seconds=other_seconds))
+        number += len(jobs)
+        yield Chunk(first=first, last=last, latency=_late(record), seconds=seconds, results=tuple(results))
+
+
+def _timed(job: Job, data: Spikes, first: int, last: int) -> tuple[Record, float]:
+    part = data.part(first, last)
     begin = time.perf_counter()
-    record = simulate(network, data if limit is None else data.first(limit), engine_name=engine_name, **options)
+    record = simulate(job.network, part, engine_name=job.engine, **job.options)
     return record, round(time.perf_counter() - begin, 3)
+
+
+def _limit(job: Job, data: Spikes) -> int:
+    """Samples that a job gets; UsageError where that makes no sense."""
+    if job.samples is not None and job.samples < 1:
+        raise UsageError(f"samples: {job.samples}; expected 1 or more")
+    return len(data) if job.samples is None else min(job.samples, len(data))
 
 
 def _told(result: EngineResult) -> str:
@@ -234,73 +224,3 @@ def _silent(label: str, number: int, total: int) -> None:
 
 def _late(record: Record) -> int:
     return max(record.latency.values())
-
-
-def _compare(network: IntegerNetwork, left: Record, right: Record, names: tuple[str, str]) -> EngineResult:
-    _same_shape(network, left, right, names[1])
-    samples = min(left.samples, right.samples)
-    differing = dict.fromkeys(QUANTITIES, 0)
-    compared = 0
-    for p in network.populations:
-        for quantity in QUANTITIES:
-            x: npt.NDArray[Any] = getattr(left.traces[p.name], quantity)[:samples]
-            y: npt.NDArray[Any] = getattr(right.traces[p.name], quantity)[:samples]
-            compared += x.size
-            differing[quantity] += int(np.count_nonzero(x != y))
-    first = first_divergence(network, left, right, names) if any(differing.values()) else None
-    return EngineResult(
-        engine=names[1],
-        against=names[0],
-        samples=samples,
-        steps=left.steps,
-        compared=compared,
-        differing_spikes=differing["spikes"],
-        differing_currents=differing["u"],
-        differing_membranes=differing["v"],
-        latency=0,
-        seconds=0.0,
-        first=first,
-        reason=find_reason(network, left, right, first.sample) if first else None,
-    )
-
-
-def _same_shape(network: IntegerNetwork, left: Record, right: Record, name: str) -> None:
-    for p in network.populations:
-        found = right.traces.get(p.name)
-        if found is None:
-            raise UsageError(f"{name}: no population {p.name!r}; it has {', '.join(right.traces)}")
-        if found.v.shape[1:] != left.traces[p.name].v.shape[1:]:
-            raise UsageError(
-                f"{name}: population {p.name} has (steps, neurons) {found.v.shape[1:]}; "
-                f"expected {left.traces[p.name].v.shape[1:]}"
-            )
-
-
-def _first_step(left: Record, right: Record, sample: int) -> int | None:
-    steps = []
-    for name, trace in left.traces.items():
-        for quantity in QUANTITIES:
-            x, y = getattr(trace, quantity)[sample], getattr(right.traces[name], quantity)[sample]
-            steps += np.flatnonzero(np.any(x != y, axis=1))[:1].tolist()
-    return min(steps, default=None)
-
-
-def _inputs(
-    network: IntegerNetwork, record: Record, place: tuple[int, int], population: str, neuron: int
-) -> list[tuple[str, int, int]]:
-    """Every spike that reaches `neuron` at (sample, aligned step): source, source neuron, effective weight.
-
-    The weight is multiplied by the payload, so that the weights of all inputs add up to the summed input.
-    """
-    sample, step = place
-    latency = network.latencies()
-    found = []
-    for connection in network.incoming(population):
-        sent = step - (connection.delay - (latency[population] - latency[connection.source]))
-        if sent < 0:
-            continue
-        spikes = record.spikes_of(network, connection.source)
-        sources, weights = connection.inputs_of(neuron)
-        added = spikes[sample, sent][sources].astype(np.int64) * weights
-        found += [(connection.source, int(sources[k]), int(added[k])) for k in np.flatnonzero(added)]
-    return found

@@ -14,14 +14,14 @@ from typing import Any
 import numpy as np
 
 from bitspike.errors import UsageError
-from bitspike.samples import SpikeData
+from bitspike.samples import SpikeData, SpikeParts
 from bitspike.train.dataset import PARTS, DataSet, FoldedSamples, Samples
 from bitspike.train.encode import checked_seed
 from bitspike.train.encoders import Encoding, Kind
 from bitspike.train.motion import MovingSamples
 from bitspike.train.packing import check_size
 
-__all__ = ["FAMILIES", "PARTS", "DataSet", "Encoding", "data_set", "family", "load_data", "load_samples"]
+__all__ = ["FAMILIES", "PARTS", "DataSet", "Encoding", "data_set", "family", "load_data", "load_parts", "load_samples"]
 
 _HOME = "bitspike.train.datasets"
 
@@ -111,10 +111,22 @@ def load_data(name: str, *, part: str = "test", steps: int = 16, seed: int = 0, 
         UsageError: an unknown name or part, or an impossible number of steps, seed or option.
         FileError: a file that is missing, damaged, or not what its name says.
     """
+    parts = load_parts(name, part=part, steps=steps, seed=seed, **options)
+    check_size(parts.count, parts.steps, parts.neurons)
+    return parts.part(0, parts.count)
+
+
+def load_parts(name: str, *, part: str = "test", steps: int = 16, seed: int = 0, **options: Any) -> SpikeParts:
+    """Return one part of a data set, as :func:`load_data`, encoded when it is asked for and not before."""
     if isinstance(steps, bool) or not isinstance(steps, int | np.integer) or steps < 1:
         raise UsageError(f"steps: found {steps!r}; expected a whole number, 1 or more")
     checked_seed(seed)
     samples = load_samples(name, part, Encoding(steps=int(steps), **options))
-    check_size(len(samples), int(steps), int(np.prod(samples.shape)))
-    spikes = samples.encode(steps=int(steps), seed=seed)
-    return SpikeData(name=f"{name}:{part}", spikes=spikes, labels=samples.labels, seed=int(seed), shape=samples.shape)
+
+    def encode(first: int, last: int) -> SpikeData:
+        taken = samples.take(np.arange(first, last))
+        spikes = taken.encode(steps=int(steps), seed=seed)
+        return SpikeData(name=f"{name}:{part}", spikes=spikes, labels=taken.labels, seed=int(seed), shape=taken.shape)
+
+    neurons = int(np.prod(samples.shape))
+    return SpikeParts(name=f"{name}:{part}", count=len(samples), steps=int(steps), neurons=neurons, encode=encode)

@@ -15,9 +15,9 @@ from bitspike.convert.rules import check, find_faults
 from bitspike.convert.store import load, save
 from bitspike.convert.weights import weights_of
 from bitspike.errors import UnsupportedError, UsageError
+from bitspike.sim.compare import first_divergence
 from bitspike.sim.counts import count
 from bitspike.sim.reference import run_reference
-from bitspike.sim.verify import first_divergence
 
 pairs = st.tuples(st.integers(1, 3), st.integers(1, 3))
 

@@ -12,8 +12,8 @@ from bitspike.convert.network import Dense
 from bitspike.convert.retime import in_chip_time, retime
 from bitspike.convert.weights import weights_of
 from bitspike.errors import UnsupportedError
+from bitspike.sim.compare import first_divergence
 from bitspike.sim.reference import run_reference
-from bitspike.sim.verify import first_divergence
 
 
 def with_skip(network, *, delay=0, seed=0):

@@ -19,11 +19,11 @@ from bitspike.convert.retime import retime
 from bitspike.convert.rules import check
 from bitspike.convert.weights import weights_of
 from bitspike.errors import BitspikeError, NetworkError, UnsupportedError, UsageError
+from bitspike.sim.compare import first_divergence
 from bitspike.sim.counts import count
 from bitspike.sim.engines import onnx_runtime, trained
 from bitspike.sim.reference import run_reference
 from bitspike.sim.run import simulate
-from bitspike.sim.verify import first_divergence
 
 several = networks(inputs=(1, 3), heads=True, delays=(0, 62), graded=True)
 #: Files and sessions take long the first time.

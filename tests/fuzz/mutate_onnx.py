@@ -5,6 +5,7 @@ from collections.abc import Callable
 from typing import Any
 
 import numpy as np
+from google.protobuf.message import DecodeError
 from onnx import AttributeProto, GraphProto, ModelProto, NodeProto, TensorProto, helper
 
 from bitspike.convert import onnx_file
@@ -66,7 +67,8 @@ def change(random: Random, model: ModelProto, mutated_text: Callable[[Random, st
             _field(random, model)
     else:
         for _ in range(int(random.integers(1, 4))):
-            with contextlib.suppress(IndexError, TypeError, ValueError):  # an earlier change left nothing to change
+            # An earlier change left nothing to change, or graphs that protobuf does not nest any deeper.
+            with contextlib.suppress(IndexError, TypeError, ValueError, DecodeError):
                 _structure(random, model)
     if random.random() < 0.4:
         _sign_again(model)

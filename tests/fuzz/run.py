@@ -36,7 +36,7 @@ sys.path[:0] = [str(HERE.parents[1]), str(HERE.parent), str(HERE)]
 FINE = {"network", "refused", "stopped"}
 NAMES = ("safetensors", "nir", "nir-foreign", "onnx", "netx", "lavadl")
 #: Seconds of processor time for a file without the look; most take a hundredth.
-FIRST_LIMIT = 1.0
+FIRST_LIMIT = 0.3
 #: What of a refusal differs from file to file.
 CHANGING = re.compile(r"'[^']*'|\"[^\"]*\"|[0-9]+(\.[0-9]+)?|\S*[/_.]\S*")
 

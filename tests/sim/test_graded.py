@@ -19,11 +19,12 @@ from bitspike.convert.rules import check
 from bitspike.convert.weights import weights_of
 from bitspike.errors import UnsupportedError
 from bitspike.samples import SpikeData
+from bitspike.sim.compare import first_divergence
 from bitspike.sim.counts import count
 from bitspike.sim.energy import PAYLOADS, energy
 from bitspike.sim.engines.onnx_runtime import run
 from bitspike.sim.reference import run_reference
-from bitspike.sim.verify import first_divergence, verify
+from bitspike.sim.verify import verify
 
 
 def pair(weight=7, *, vth=4, shift=1, reset="zero", dv=0, second=1, steps=4):

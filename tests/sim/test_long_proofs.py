@@ -10,9 +10,9 @@ from strategies import networks, spatial_networks, spikes_for
 
 from bitspike.convert.retime import retime
 from bitspike.errors import RangeError, UnsupportedError
+from bitspike.sim.compare import first_divergence
 from bitspike.sim.engines import lava, lava_models, onnx_runtime
 from bitspike.sim.reference import run_reference
-from bitspike.sim.verify import first_divergence
 
 pytestmark = pytest.mark.slow
 

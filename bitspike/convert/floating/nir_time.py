@@ -136,7 +136,7 @@ def _ones(node: RawNode, name: str) -> bool:
 
 def _same(values: Iterable[float] | npt.NDArray[np.float64]) -> bool:
     array = np.asarray(values, float)
-    return bool(np.abs(array - array[0]).max() <= TOLERANCE * abs(array[0]))
+    return bool(np.isfinite(array).all() and np.abs(array - array[0]).max() <= TOLERANCE * abs(array[0]))
 
 
 def _plain(step: float) -> bool:

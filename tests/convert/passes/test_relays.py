@@ -15,8 +15,8 @@ from bitspike.convert.network import VTH_MAX, Readout
 from bitspike.convert.retime import in_chip_time, retime
 from bitspike.convert.rules import check
 from bitspike.errors import UsageError
+from bitspike.sim.compare import first_divergence
 from bitspike.sim.reference import run_reference
-from bitspike.sim.verify import first_divergence
 
 
 def branches(**neuron):

@@ -1,0 +1,219 @@
+"""The command that verifies: engines side by side, or a certificate run again."""
+
+import hashlib
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from bitspike.cli.console import Json, progress, show
+from bitspike.cli.proof import Encoder, InputLayer, Part, Samples, Seed
+from bitspike.convert.network import IntegerNetwork
+from bitspike.errors import UsageError
+from bitspike.samples import SpikeData, SpikeParts
+from bitspike.sim.certificate import Certificate, Hashes, Inputs, certificate
+from bitspike.sim.verify import Verification
+
+if TYPE_CHECKING:
+    from bitspike.train.run import Run
+
+
+def verify(
+    net: Annotated[
+        str | None,
+        typer.Argument(
+            metavar="NET", help="A network file: .safetensors, .nir, .onnx or .net; default: the certificate's."
+        ),
+    ] = None,
+    data: Annotated[
+        str | None, typer.Option("--data", help="As for simulate; default: the test part of --run.")
+    ] = None,
+    engine: Annotated[
+        list[str] | None, typer.Option("--engine", help="An engine; again for more. The first is the baseline.")
+    ] = None,
+    run: Annotated[
+        Path | None, typer.Option("--run", help="The run folder of the trained network (engine torch).")
+    ] = None,
+    against: Annotated[
+        list[Path] | None, typer.Option("--against", help="Another network file to compare with; again for more.")
+    ] = None,
+    part: Part = "test",
+    seed: Seed = 0,
+    samples: Samples = None,
+    encoder: Encoder = None,
+    input_layer: InputLayer = None,
+    chunk: Annotated[
+        int | None, typer.Option("--chunk", help="Samples that run together; default: as many as take 128 MiB.")
+    ] = None,
+    certificate_file: Annotated[
+        Path | None,
+        typer.Option(
+            "--certificate",
+            metavar="FILE",
+            help="Run a certificate again; NET, --data and --run may say where its files are now.",
+        ),
+    ] = None,
+    certificate_out: Annotated[
+        Path | None, typer.Option("--certificate-out", metavar="FILE", help="Write a certificate, JSON, here.")
+    ] = None,
+    resume: Annotated[
+        bool, typer.Option("--resume", help="Go on with the FILE.partial that a stopped --certificate-out FILE left.")
+    ] = False,
+    as_json: Json = False,
+) -> None:
+    """Run engines side by side: equal, or the first divergence and exit code 1."""
+    if resume and certificate_out is None:
+        raise UsageError("--resume: goes on with what --certificate-out had begun; expected that option too")
+    if certificate_file is not None:
+        if engine or against or samples or encoder or input_layer or certificate_out or seed or part != "test":
+            raise UsageError("--certificate: says all but where files are; expected only NET, --data and --run beside")
+        _again(certificate_file, net, data, run, chunk=chunk, as_json=as_json)
+        return
+    if net is None:
+        raise UsageError("NET: missing; expected a network file, or --certificate")
+    if data is None and run is None:
+        raise UsageError("--data: missing; expected a data set, or --run whose test part is then taken")
+    if encoder is not None and input_layer is not None:
+        raise UsageError("--encoder and --input-layer exclude each other; expected one of them")
+    inputs = Inputs(
+        network=net,
+        data=data or "",
+        engines=tuple(engine or (["reference"] if against or run else ["reference", "onnx"])),
+        against=tuple(map(str, against or ())),
+        run="" if run is None else str(run),
+        part=part,
+        seed=seed,
+        encoder=encoder or "",
+        input_layer="" if input_layer is None else str(input_layer),
+        samples=samples,
+    )
+    asked = _opened(inputs)
+    result = asked.verify(chunk=chunk, ledger=certificate_out, resume=resume)
+    if certificate_out is not None:
+        certificate(result, inputs, hashes=asked.hashes(result)).save(certificate_out)
+        _partial(certificate_out).unlink(missing_ok=True)
+    show(result, result.as_json(), as_json)
+    if not result.passed:
+        raise typer.Exit(1)
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class _Asked:
+    """The inputs of a verification, loaded."""
+
+    inputs: Inputs
+    network: IntegerNetwork
+    data: SpikeData | SpikeParts
+    against: dict[str, IntegerNetwork]
+    trained: "Run | None"
+
+    def verify(self, *, chunk: int | None, ledger: Path | None = None, resume: bool = False) -> Verification:
+        """Run the engines."""
+        from bitspike.sim.ledger import Ledger
+        from bitspike.sim.verify import verify as verify_network
+
+        with progress("verify") as notify:
+            return verify_network(
+                self.network,
+                self.trained.model if self.trained else None,
+                data=self.data,
+                engines=self.inputs.engines,
+                against=self.against,
+                samples=self.inputs.samples,
+                notify=notify,
+                chunk=chunk,
+                ledger=None if ledger is None else Ledger(_partial(ledger), resume=resume),
+            )
+
+    def hashes(self, result: Verification | None = None) -> Hashes:
+        """Of all that was loaded; those of network and data are taken from `result` where it is there."""
+        return Hashes(
+            network=result.digest if result else self.network.digest(),
+            data=result.data_digest if result else self.data.digest(),
+            model=_file_hash(self.inputs.run) if self.inputs.run else "",
+            against=tuple((path, other.digest()) for path, other in self.against.items()),
+        )
+
+
+def _opened(inputs: Inputs) -> _Asked:
+    from bitspike.api import encode, load_parts
+    from bitspike.convert.formats import load
+
+    network = load(inputs.network)
+    trained = None
+    if inputs.run:
+        from bitspike.train import load_run
+
+        trained = load_run(inputs.run)
+    data: SpikeData | SpikeParts
+    if not inputs.data:
+        if trained is None:
+            raise UsageError("--data: missing; expected a data set, or --run whose test part is then taken")
+        data = trained.test
+    elif inputs.input_layer:
+        data = encode(inputs.data, inputs.input_layer, steps=network.steps)
+    else:
+        options = {"encoder": inputs.encoder} if inputs.encoder else {}
+        data = load_parts(inputs.data, part=inputs.part, steps=network.steps, seed=inputs.seed, **options)
+    return _Asked(
+        inputs=inputs,
+        network=network,
+        data=data if inputs.samples is None else data.first(inputs.samples),
+        against={path: load(path) for path in inputs.against},
+        trained=trained,
+    )
+
+
+def _again(
+    path: Path, net: str | None, data: str | None, run: Path | None, *, chunk: int | None, as_json: bool
+) -> None:
+    """Run a certificate again; exit code 1 where a hash, a count or the result is another."""
+    from bitspike.sim.certificate_file import read_certificate
+
+    before = read_certificate(path)
+    inputs = replace(
+        before.inputs,
+        network=net or before.inputs.network,
+        data=data or before.inputs.data,
+        run=before.inputs.run if run is None else str(run),
+    )
+    asked = _opened(inputs)
+    hashes = asked.hashes()
+    different = before.hashes.differences(hashes)
+    if different:
+        _tell(path, different, (), {}, as_json=as_json)
+    result = asked.verify(chunk=chunk)
+    now: Certificate = certificate(result, inputs, hashes=hashes)
+    _tell(path, before.differences(now), before.other_versions(now), result.as_json(), result, as_json=as_json)
+
+
+def _tell(
+    path: Path,
+    different: tuple[str, ...],
+    versions: tuple[str, ...],
+    more: dict[str, Any],
+    result: Verification | None = None,
+    *,
+    as_json: bool,
+) -> None:
+    """Say what came of a certificate; leave with exit code 1 where it does not hold."""
+    verdict = f"{path}: does not hold" if different else f"{path}: holds, every hash and count is the same"
+    lines = [*([str(result)] if result else []), *(f"note: {line}" for line in versions), verdict]
+    lines += [f"  {line}" for line in different]
+    answer = {"holds": not different, "differences": list(different), "versions": list(versions), **more}
+    show("\n".join(lines), answer, as_json)
+    if different:
+        raise typer.Exit(1)
+
+
+def _partial(path: Path) -> Path:
+    return path.with_name(f"{path.name}.partial")
+
+
+def _file_hash(folder: str) -> str:
+    """SHA-256 of the trained model's file."""
+    from bitspike.train.modelfile import MODEL_FILE
+
+    with (Path(folder) / MODEL_FILE).open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
