@@ -395,3 +395,12 @@ def test_the_other_files_of_the_nir_paper():
     assert simulate_float(two, np.zeros((1, 1000, 1))).counts["lif1"].tolist() == [[5]]
     with pytest.raises(FileError, match=r"lif_rockpool.nir: the file does not say how long a step is"):
         from_nir(DATA / "lif_rockpool.nir")
+
+
+def test_infinite_steps_agree_with_nothing():
+    """Found by the fuzzer: an infinity less itself is no number, of which numpy warned."""
+    from bitspike.convert.floating.nir_time import _same
+
+    assert not _same([np.inf, np.inf])
+    assert not _same([1.0, np.inf])
+    assert _same([2.0, 2.0])
