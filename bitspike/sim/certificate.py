@@ -190,14 +190,12 @@ def certificate(result: Verification, inputs: Inputs, *, hashes: Hashes | None =
         inputs: what it was asked.
         hashes: of the model and of other networks too, where there were any.
     """
-    from bitspike import __version__
-
     lines = tuple(
         EngineLine(engine=row.engine, version=engine_version(row.engine), **{key: getattr(row, key) for key in COUNTS})
         for row in result.engines
     )
     return Certificate(
-        bitspike=__version__,
+        bitspike=_version("bitspike"),
         inputs=inputs,
         names=(result.network, result.data),
         hashes=hashes or Hashes(network=result.digest, data=result.data_digest),
@@ -208,12 +206,13 @@ def certificate(result: Verification, inputs: Inputs, *, hashes: Hashes | None =
 
 def engine_version(name: str) -> str:
     """Versions of bitspike and of the packages with which an engine computes; another network's is the reference."""
-    from bitspike import __version__
-
-    found = [f"bitspike {__version__}"]
-    for package in _DISTRIBUTIONS.get(name, () if name in ENGINES else _DISTRIBUTIONS["reference"]):
-        try:
-            found.append(f"{package} {metadata.version(package)}")
-        except metadata.PackageNotFoundError:
-            found.append(f"{package} of an unknown version")
+    packages = ("bitspike", *_DISTRIBUTIONS.get(name, () if name in ENGINES else _DISTRIBUTIONS["reference"]))
+    found = [f"{package} {_version(package)}" for package in packages]
     return ", ".join([*found, *([platform.machine()] if name == "c" else [])])
+
+
+def _version(package: str) -> str:
+    try:
+        return metadata.version(package)
+    except metadata.PackageNotFoundError:
+        return "of an unknown version"
