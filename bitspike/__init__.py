@@ -26,6 +26,7 @@ if TYPE_CHECKING:
         optimise,
         portability,
         quantise,
+        report,
         simulate,
         verify,
     )
@@ -55,6 +56,7 @@ __all__ = [
     "optimise",
     "portability",
     "quantise",
+    "report",
     "simulate",
     "verify",
 ]

@@ -43,6 +43,9 @@ from bitspike.targets.emit import Emitter, emit, emitter_of
 if TYPE_CHECKING:
     from torch import Tensor, nn
 
+    from bitspike.reports.build import Report
+    from bitspike.train import Run
+
 __all__ = [
     "Committee",
     "FloatNetwork",
@@ -61,6 +64,7 @@ __all__ = [
     "optimise",
     "portability",
     "quantise",
+    "report",
     "simulate",
     "verify",
 ]
@@ -266,6 +270,13 @@ def portability(
         network = source if isinstance(source, IntegerNetwork) else load(source, "nir")
         data = _data(data, network)
     return _portability(source, data=data, **options)
+
+
+def report(run: "Run | str | os.PathLike[str]", out: str | os.PathLike[str] | None = None, **options: Any) -> "Report":
+    """One HTML page about a run or its folder, with its figures; see :func:`bitspike.reports.build.report`."""
+    from bitspike.reports.build import report as make
+
+    return make(run, out, **options)
 
 
 def _data(data: SpikeData | str, network: IntegerNetwork) -> SpikeData:

@@ -8,6 +8,7 @@ from bitspike import __version__
 from bitspike.cli import bench, floating, lowering, networks, proof, verification, work
 from bitspike.cli.energy import energy
 from bitspike.cli.optimise import optimise
+from bitspike.cli.report import report
 
 app = typer.Typer(
     name="bitspike",
@@ -45,4 +46,5 @@ app.command("lower")(lowering.lower)
 app.command("simulate")(proof.simulate)
 app.command("verify")(verification.verify)
 app.command("energy")(energy)
+app.command("report")(report)
 app.add_typer(bench.app, name="bench")

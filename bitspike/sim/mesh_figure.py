@@ -63,13 +63,13 @@ def write_mesh(mapped: Mapped, occupancy: Sequence[float], path: Path, *, title:
         if path.suffix == ".svg":
             temporary.write_text(mesh_svg(mapped, occupancy, title=title), encoding="utf-8")
         else:
-            temporary.write_bytes(_drawn(mapped, occupancy, title, "png"))
+            temporary.write_bytes(draw_mesh(mapped, occupancy, title, "png"))
     return path
 
 
 def mesh_svg(mapped: Mapped, occupancy: Sequence[float], *, title: str) -> str:
     """The picture as an ``svg`` element, with its title and description, to stand in a page or in a file."""
-    text = _drawn(mapped, occupancy, title, "svg").decode("utf-8")
+    text = draw_mesh(mapped, occupancy, title, "svg").decode("utf-8")
     begin = text.index("<svg")
     end = text.index(">", begin)
     said = f"<title>{escape(title)}</title>\n <desc>{escape(describe(mapped, occupancy))}</desc>"
@@ -115,7 +115,8 @@ def _matplotlib() -> Any:
         raise MissingDependencyError(f"{error.name} is not installed; run: {INSTALL}") from None
 
 
-def _drawn(mapped: Mapped, occupancy: Sequence[float], title: str, form: str) -> bytes:
+def draw_mesh(mapped: Mapped, occupancy: Sequence[float], title: str, form: str) -> bytes:
+    """The bytes of the picture, as ``svg`` or ``png``."""
     matplotlib = _matplotlib()
     placement = _placement(mapped)
     full, received = 100 * np.asarray(occupancy, np.float64), _received(mapped)

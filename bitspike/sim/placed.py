@@ -9,7 +9,7 @@ from bitspike.sim.count_run import count_run
 from bitspike.sim.counts import Counts, count
 from bitspike.sim.counts_combined import joined
 from bitspike.sim.estimate import Placed
-from bitspike.sim.mapped import map_run, mesh_of
+from bitspike.sim.mapped import Mapped, map_run, mesh_of
 from bitspike.targets.chips import CHIPS
 from bitspike.targets.chips import chip as chip_named
 from bitspike.targets.partition import Partition, partition
@@ -23,11 +23,14 @@ class CountedRun:
         counts: of the network in chip time where it was placed, its relays counted with it.
         placed: None where there is no placement.
         why: then the reason; empty where nobody wanted one.
+        assigned, mapped: the cores and what they send each other, where it was placed.
     """
 
     counts: Counts
     placed: Placed | None = None
     why: str = ""
+    assigned: Partition | None = None
+    mapped: Mapped | None = None
 
 
 def counted_run(
@@ -69,4 +72,4 @@ def _placed_run(assigned: Partition, data: SpikeData, engine_name: str) -> Count
         engine_name=engine_name,
         visit=lambda record: counts.append(count(assigned.network, record)),
     )
-    return CountedRun(counts=joined(counts), placed=mapped.placed())
+    return CountedRun(counts=joined(counts), placed=mapped.placed(), assigned=assigned, mapped=mapped)
