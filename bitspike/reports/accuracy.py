@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from bitspike.errors import UsageError
-from bitspike.reports.canvas import COLOURS, drawing
+from bitspike.reports.canvas import COLOURS, drawing, plain_numbers
 from bitspike.reports.findings import Findings
 from bitspike.reports.parts import Cell, Drawing, Section, Table, number, word
 
@@ -118,6 +118,7 @@ def _diagram(bars: Mapping[str, tuple[Bar, ...]]) -> Drawing:
         above.set(ylabel="right, %", ylim=(0, 103))
         above.legend(loc="lower right")
         below.set(xlabel="confidence, %", ylabel="samples", yscale="log", xlim=(0, 101))
+        plain_numbers(below.yaxis)
 
     return drawing(
         "reliability",

@@ -19,7 +19,7 @@ from bitspike.sim.mesh_figure import INSTALL
 INK, PAPER = "#1b1b1c", "#fefefd"
 #: Colours that can be told apart on white, on black, and by those who do not see all colours (Okabe and Ito).
 COLOURS = ("#0072b2", "#d55e00", "#009e73", "#cc79a7", "#e69f00", "#56b4e9")
-_SETTINGS = {
+_SETTINGS: dict[Any, Any] = {
     "font.size": 9,
     "svg.fonttype": "none",
     "svg.hashsalt": "bitspike",
@@ -64,6 +64,12 @@ def drawing(
         return content.getvalue()
 
     return Drawing(name=name, title=title, description=description, render=render)
+
+
+def plain_numbers(axis: Any) -> None:
+    """Write the numbers of a logarithmic axis as they are; powers of ten would be mathematics, which is off."""
+    axis.set_major_formatter(lambda value, _: f"{value:,g}")
+    axis.set_minor_formatter(lambda _value, _: "")
 
 
 def standalone(one: Drawing) -> str:

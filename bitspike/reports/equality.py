@@ -2,7 +2,7 @@
 
 from bitspike.reports.findings import Findings
 from bitspike.reports.parts import Headline, Section, Table, Text, listed, number, word
-from bitspike.sim.verify import EngineResult
+from bitspike.sim.compare import EngineResult
 
 
 def section(found: Findings) -> Section:

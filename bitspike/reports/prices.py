@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from typing import Any
 
-from bitspike.reports.canvas import COLOURS, drawing
+from bitspike.reports.canvas import COLOURS, drawing, plain_numbers
 from bitspike.reports.findings import Findings
 from bitspike.reports.parts import Cell, Drawing, Headline, Section, Table, number, word
 from bitspike.sim.baselines import ASSUMPTIONS
@@ -160,6 +160,7 @@ def _ranges(name: str, title: str, labels: Sequence[str], rows: Sequence[Any], *
             axis.annotate(f"{row.nominal_nj:,.1f}", (row.nominal_nj, place), (0, 6), textcoords="offset points",
                           ha="center", fontsize=8)  # fmt: skip
         axis.set(yticks=range(len(labels)), yticklabels=labels, xscale="log", xlabel="nJ an inference")
+        plain_numbers(axis.xaxis)
         axis.set_ylim(len(labels) - 0.5, -0.7)
         axis.grid(axis="x", color="0.6", alpha=0.3)
 

@@ -84,8 +84,8 @@ def _raster(found: Findings, record: Record, place: int, choice: Choice) -> Draw
             axis.scatter(step, neuron, s=5, marker="|", color=COLOURS[0], rasterized=sum(numbers.values()) > _SHAPES)
             axis.set(ylim=(-1, spikes[name].shape[1]), ylabel=name)
         for axis, (name, v) in zip(axes[len(rows) :], membranes.items(), strict=True):
-            for neuron, course in enumerate((v / _MEMBRANE_UNIT).T):
-                mine, theirs = neuron == label, neuron == answer
+            for number, course in enumerate((v / _MEMBRANE_UNIT).T):
+                mine, theirs = number == label, number == answer
                 colour = COLOURS[2] if mine else COLOURS[1] if theirs else "0.6"
                 width = 1.8 if mine or theirs else 0.7
                 axis.plot(course, color=colour, linewidth=width, zorder=2 + mine + theirs)
