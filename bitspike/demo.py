@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 from bitspike.convert.collapse import collapse
 from bitspike.convert.formats import FORMATS, export
 from bitspike.convert.network import IntegerNetwork
+from bitspike.errors import MissingDependencyError
 from bitspike.files import replacing
 from bitspike.sim.energy import Energy, energy
 from bitspike.sim.engines import ENGINES
@@ -34,6 +35,7 @@ class Demonstration:
         files: written and read back: format, path, bytes.
         skipped: engines that are not installed, with the command that adds them.
         estimate: counts and energy of one inference.
+        report: the page about all of it, or how to get what it needs.
     """
 
     folder: Path
@@ -44,6 +46,7 @@ class Demonstration:
     verification: Verification
     skipped: dict[str, str]
     estimate: Energy
+    report: str
 
     def as_json(self) -> dict[str, Any]:
         """Plain JSON values."""
@@ -61,6 +64,7 @@ class Demonstration:
             "skipped": self.skipped,
             "operations": self.estimate.counts.as_json(),
             "energy": self.estimate.as_json(),
+            "report": self.report,
         }
 
     def __str__(self) -> str:
@@ -84,6 +88,7 @@ class Demonstration:
                 str(self.estimate),
                 "",
                 f"everything lies in {self.folder}",
+                f"report: {self.report}",
             ]
         )
 
@@ -136,9 +141,22 @@ def demonstrate(run: "Run", folder: Path, notify: Callable[[str, int, int], None
         verification=verification,
         skipped=missing,
         estimate=estimate,
+        report=_report(run, folder, verification),
     )
     _write_summary(result)
     return result
+
+
+def _report(run: "Run", folder: Path, verification: Verification) -> str:
+    """Where the page lies; or, since matplotlib is optional, the command that installs it."""
+    from bitspike.reports.build import report
+
+    path = folder / "report.html"
+    try:
+        report(run, path, verification=verification)
+    except MissingDependencyError as error:
+        return f"none: {error}"
+    return str(path)
 
 
 def _write_summary(result: Demonstration) -> None:

@@ -56,6 +56,15 @@ def test_files_lie_in_the_run_folder_and_are_the_network(demo):
     }
 
 
+def test_the_report_is_about_what_the_demo_found(demo):
+    pytest.importorskip("matplotlib", reason="matplotlib is not installed")
+    folder, result = demo
+    assert result["report"] == "runs/demo/report.html"
+    page = (folder / result["report"]).read_text(encoding="utf-8")
+    assert f'data-value="{result["energy"]["nominal_nj"]}"' in page
+    assert all(f">{row['engine']}<" in page for row in result["engines"])
+
+
 def test_operations_and_energy(demo):
     result = demo[1]
     assert result["operations"]["synaptic_operations"]["mean"] > 0
