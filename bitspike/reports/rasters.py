@@ -32,8 +32,9 @@ def section(found: Findings) -> Section:
     record = simulate(found.network, found.data.spikes[[c.sample for c in choices]], engine_name="fast")
     drawings = tuple(_raster(found, record, place, choice) for place, choice in enumerate(choices))
     said = (
-        "Each mark is a spike. The margin is the distance of the two highest scores, in the integers that are read "
-        "out; below the marks stand the neurons of the input, above them each population in order.",
+        "Each mark is a spike: the input's at the bottom, those of each population above. On top are membranes that "
+        "are read out, in weights: green that of the true class, orange that of a wrong answer. An answer is the "
+        "clearer the further its score lies above the next.",
     )
     return Section(name="rasters", title="Spikes of chosen samples", said=said, drawings=drawings)
 
