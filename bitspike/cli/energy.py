@@ -2,7 +2,7 @@
 
 import re
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
@@ -12,32 +12,36 @@ from bitspike.errors import UsageError
 
 _MICROSECONDS = {"ns": 1e-3, "us": 1.0, "ms": 1e3, "s": 1e6}
 
+Chip = Annotated[
+    str | None,
+    typer.Option(
+        "--chip",
+        help="loihi1 (default), truenorth, spinnaker, spinnaker2 or digital45; loihi2 gives counts, since its prices "
+        "are not published.",
+    ),
+]
+Prices = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--prices",
+        metavar="NAME|FILE.toml",
+        help="A list of prices, as davies2018 or sanafe, or one of your own; again for another source beside it.",
+    ),
+]
+StepTime = Annotated[
+    str | None,
+    typer.Option(
+        "--step-time", metavar="TIME", help="Length of a step, as 10us; default: what the busiest core needs."
+    ),
+]
+
 
 def energy(
     net: Network,
     data: Data,
-    chip: Annotated[
-        str | None,
-        typer.Option(
-            "--chip",
-            help="loihi1 (default), truenorth, spinnaker, spinnaker2 or digital45; loihi2 gives counts, since its "
-            "prices are not published.",
-        ),
-    ] = None,
-    prices: Annotated[
-        list[str] | None,
-        typer.Option(
-            "--prices",
-            metavar="NAME|FILE.toml",
-            help="A list of prices, as davies2018 or sanafe, or one of your own; again for another source beside it.",
-        ),
-    ] = None,
-    step_time: Annotated[
-        str | None,
-        typer.Option(
-            "--step-time", metavar="TIME", help="Length of a step, as 10us; default: what the busiest core needs."
-        ),
-    ] = None,
+    chip: Chip = None,
+    prices: Prices = None,
+    step_time: StepTime = None,
     counts: Annotated[
         Path | None, typer.Option("--counts", help="Write all counts, sample by sample, to this .csv or .json.")
     ] = None,
@@ -89,11 +93,8 @@ def energy(
         reason = f"no prices per event are published for {where}: counts only, no total (--prices FILE.toml: your own)"
         show(f"{found}\n{reason}", {"counts": found.as_json(), "energy": None, "reason": reason} | written, as_json)
         return
-    estimate = (
-        price_run(runs[0], priced, step_time_us=time_us, sparse=sparse)
-        if len(runs) == 1
-        else price_committee(runs, priced, step_time_us=time_us, sparse=sparse)
-    )
+    options: dict[str, Any] = {"step_time_us": time_us, "sparse": sparse}
+    estimate = price_run(runs[0], priced, **options) if len(runs) == 1 else price_committee(runs, priced, **options)
     show(estimate, {"counts": found.as_json(), "energy": estimate.as_json()} | written, as_json)
 
 

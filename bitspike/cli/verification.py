@@ -18,20 +18,34 @@ from bitspike.sim.verify import Verification
 if TYPE_CHECKING:
     from bitspike.train.run import Run
 
+_Net = Annotated[
+    str | None,
+    typer.Argument(
+        metavar="NET", help="A network file: .safetensors, .nir, .onnx or .net; default: the certificate's."
+    ),
+]
+_Certificate = Annotated[
+    Path | None,
+    typer.Option(
+        "--certificate",
+        metavar="FILE",
+        help="Run a certificate again; NET, --data and --run may say where its files are now.",
+    ),
+]
+_CertificateOut = Annotated[
+    Path | None, typer.Option("--certificate-out", metavar="FILE", help="Write a certificate, JSON, here.")
+]
+_Engines = Annotated[
+    list[str] | None, typer.Option("--engine", help="An engine; again for more. The first is the baseline.")
+]
+
 
 def verify(
-    net: Annotated[
-        str | None,
-        typer.Argument(
-            metavar="NET", help="A network file: .safetensors, .nir, .onnx or .net; default: the certificate's."
-        ),
-    ] = None,
+    net: _Net = None,
     data: Annotated[
         str | None, typer.Option("--data", help="As for simulate; default: the test part of --run.")
     ] = None,
-    engine: Annotated[
-        list[str] | None, typer.Option("--engine", help="An engine; again for more. The first is the baseline.")
-    ] = None,
+    engine: _Engines = None,
     run: Annotated[
         Path | None, typer.Option("--run", help="The run folder of the trained network (engine torch).")
     ] = None,
@@ -46,17 +60,8 @@ def verify(
     chunk: Annotated[
         int | None, typer.Option("--chunk", help="Samples that run together; default: as many as take 128 MiB.")
     ] = None,
-    certificate_file: Annotated[
-        Path | None,
-        typer.Option(
-            "--certificate",
-            metavar="FILE",
-            help="Run a certificate again; NET, --data and --run may say where its files are now.",
-        ),
-    ] = None,
-    certificate_out: Annotated[
-        Path | None, typer.Option("--certificate-out", metavar="FILE", help="Write a certificate, JSON, here.")
-    ] = None,
+    certificate_file: _Certificate = None,
+    certificate_out: _CertificateOut = None,
     resume: Annotated[
         bool, typer.Option("--resume", help="Go on with the FILE.partial that a stopped --certificate-out FILE left.")
     ] = False,
@@ -70,23 +75,17 @@ def verify(
             raise UsageError("--certificate: says all but where files are; expected only NET, --data and --run beside")
         _again(certificate_file, net, data, run, chunk=chunk, as_json=as_json)
         return
-    if net is None:
-        raise UsageError("NET: missing; expected a network file, or --certificate")
-    if data is None and run is None:
-        raise UsageError("--data: missing; expected a data set, or --run whose test part is then taken")
-    if encoder is not None and input_layer is not None:
-        raise UsageError("--encoder and --input-layer exclude each other; expected one of them")
-    inputs = Inputs(
-        network=net,
-        data=data or "",
-        engines=tuple(engine or (["reference"] if against or run else ["reference", "onnx"])),
-        against=tuple(map(str, against or ())),
-        run="" if run is None else str(run),
+    inputs = _inputs(
+        net,
+        data,
+        run,
+        engines=engine,
+        against=against,
         part=part,
         seed=seed,
-        encoder=encoder or "",
-        input_layer="" if input_layer is None else str(input_layer),
         samples=samples,
+        encoder=encoder,
+        input_layer=input_layer,
     )
     asked = _opened(inputs)
     result = asked.verify(chunk=chunk, ledger=certificate_out, resume=resume)
@@ -96,6 +95,40 @@ def verify(
     show(result, result.as_json(), as_json)
     if not result.passed:
         raise typer.Exit(1)
+
+
+def _inputs(
+    net: str | None,
+    data: str | None,
+    run: Path | None,
+    *,
+    engines: list[str] | None,
+    against: list[Path] | None,
+    part: Part,
+    seed: int,
+    samples: int | None,
+    encoder: str | None,
+    input_layer: Path | None,
+) -> Inputs:
+    """What is asked for, where it is enough and not too much."""
+    if net is None:
+        raise UsageError("NET: missing; expected a network file, or --certificate")
+    if data is None and run is None:
+        raise UsageError("--data: missing; expected a data set, or --run whose test part is then taken")
+    if encoder is not None and input_layer is not None:
+        raise UsageError("--encoder and --input-layer exclude each other; expected one of them")
+    return Inputs(
+        network=net,
+        data=data or "",
+        engines=tuple(engines or (["reference"] if against or run else ["reference", "onnx"])),
+        against=tuple(map(str, against or ())),
+        run="" if run is None else str(run),
+        part=part,
+        seed=seed,
+        encoder=encoder or "",
+        input_layer="" if input_layer is None else str(input_layer),
+        samples=samples,
+    )
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
