@@ -17,7 +17,7 @@ from bitspike.sim.reference import run_reference
 
 COMMANDS = (
     "doctor", "demo", "train", "collapse", "export", "import", "lint", "optimise", "lower", "simulate", "verify",
-    "energy", "bench",
+    "energy", "report", "bench",
 )  # fmt: skip
 
 

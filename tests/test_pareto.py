@@ -69,7 +69,7 @@ def test_the_whole_network_is_priced_as_energy_prices_it(run, pareto):
     data = run.test.first(SAMPLES)
     network = collapse(run.model, "map")
     whole = point(pareto, 4, 1, 0.0)
-    estimate = energy(network, data=data)
+    estimate = energy(network, data=data, place=False)
     assert whole.energy_nj == pytest.approx(estimate.nominal_nj)
     assert whole.operations == estimate.counts.total("synaptic_operations").mean()
     assert len(pareto.points) == 12
