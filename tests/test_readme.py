@@ -67,7 +67,7 @@ def test_the_python_lines_of_networks_trained_elsewhere(workplace):
 def test_the_set_up_lines_are_what_ci_runs():
     indented = re.findall(r"^    (python -m pip .*)$", README, re.MULTILINE)
     assert indented == [
-        "python -m pip install -c constraints.txt -e . && bitspike doctor --install lava && bitspike demo",
+        'python -m pip install -c constraints.txt -e ".[plot]" && bitspike doctor --install lava && bitspike demo',
         'python -m pip install -c constraints.txt -e ".[test]" && bitspike doctor --install lava && '
         "python -m pytest -n auto",
     ]
