@@ -2,8 +2,8 @@
 
 Each file is a valid one with random changes, a function of the seed and of the file's number alone. A process with
 limits on memory and on the processor time of each file reads one after the other. The outcome must be a legal network,
-or one line that a person can act on; anything else is a finding: another exception, a line that is not one printable
-line, a file that takes too long, or the end of the process. Findings are counted, kept where ``--keep`` says, and make
+or one line that a person can act on; anything else is a finding: another exception, a numeric warning, a line that is not
+one printable line, a file that takes too long, or the end of the process. Findings are counted, kept where ``--keep`` says, and make
 the exit code 1. ``--only NUMBER`` reads one file again and shows what happens.
 
 Our readers have a helper process look at HDF5 first, since the HDF5 library hangs or breaks down on some files. Here
@@ -24,6 +24,7 @@ import sys
 import tempfile
 import time
 import traceback
+import warnings
 from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
@@ -172,6 +173,7 @@ def _read_all(task: Task, numbers: range, outgoing: int, *, look: bool) -> None:
     limit = options.memory_mb << 20
     resource.setrlimit(resource.RLIMIT_AS, (limit, limit))
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
+    warnings.simplefilter("error", RuntimeWarning)  # NumPy's: infinite, not a number, divided by zero
     for number in numbers:
         signal.setitimer(signal.ITIMER_PROF, options.seconds if look else FIRST_LIMIT)
         damaged(options, reader, files, number, path)
