@@ -5,6 +5,7 @@ import json
 
 import numpy as np
 import pytest
+from small_recipe import small_recipe
 
 from bitspike.cli import main
 from bitspike.convert.collapse import collapse
@@ -17,26 +18,7 @@ from bitspike.sim.energy import energy
 from bitspike.train import fit
 from bitspike.train.recipe import parse_recipe
 
-TEXT = """
-name = "small"
-[data]
-name = "digits"
-steps = 4
-[network]
-readout = "membrane_sum"
-temperature = 20
-[[network.layers]]
-neurons = 12
-vth = 4
-dv = 1024
-[[network.layers]]
-neurons = 10
-[training]
-epochs = 3
-batch = 256
-rate = 0.05
-members = 3
-"""
+TEXT = small_recipe(epochs=3, members=3)
 SAMPLES = 60
 
 

@@ -2,9 +2,9 @@
 
 Each file is a valid one with random changes, a function of the seed and of the file's number alone. A process with
 limits on memory and on the processor time of each file reads one after the other. The outcome must be a legal network,
-or one line that a person can act on; anything else is a finding: another exception, a numeric warning, a line that is not
-one printable line, a file that takes too long, or the end of the process. Findings are counted, kept where ``--keep`` says, and make
-the exit code 1. ``--only NUMBER`` reads one file again and shows what happens.
+or one line that a person can act on; anything else is a finding: another exception, a numeric warning, a line that is
+not one printable line, a file that takes too long, or the end of the process. Findings are counted, kept where
+``--keep`` says, and make the exit code 1. ``--only NUMBER`` reads one file again and shows what happens.
 
 Our readers have a helper process look at HDF5 first, since the HDF5 library hangs or breaks down on some files. Here
 the process that reads can be lost, so it reads without that look, which takes most of the time; a file that ends it is

@@ -11,6 +11,7 @@ from xml.etree import ElementTree
 
 import numpy as np
 import pytest
+from small_recipe import small_recipe
 
 import bitspike
 from bitspike.cli import main
@@ -22,26 +23,7 @@ from bitspike.train.recipe import parse_recipe
 pytest.importorskip("matplotlib", reason="matplotlib is not installed")
 
 HOSTILE = '<script>alert(1)</script> & "$x_{$"'
-TEXT = """
-name = "small"
-[data]
-name = "digits"
-steps = 4
-[network]
-readout = "membrane_sum"
-temperature = 20
-[[network.layers]]
-neurons = 12
-vth = 4
-dv = 1024
-[[network.layers]]
-neurons = 10
-[training]
-epochs = 2
-batch = 256
-rate = 0.05
-members = 2
-"""
+TEXT = small_recipe()
 SAMPLES = 40
 XHTML, SVG = "{http://www.w3.org/1999/xhtml}", "{http://www.w3.org/2000/svg}"
 

@@ -4,6 +4,7 @@ import dataclasses
 import json
 
 import pytest
+from small_recipe import small_recipe
 
 from bitspike.cli import main
 from bitspike.errors import FileError, UsageError
@@ -14,26 +15,7 @@ from bitspike.train.bench_search import SideOptions, search
 from bitspike.train.recipe import parse_recipe
 from bitspike.train.straight_through import straight_through
 
-TEXT = """
-name = "small"
-[data]
-name = "digits"
-steps = 4
-[network]
-readout = "membrane_sum"
-temperature = 20
-[[network.layers]]
-neurons = 12
-vth = 4
-dv = 1024
-[[network.layers]]
-neurons = 10
-[training]
-epochs = 2
-batch = 256
-rate = 0.05
-members = 3
-"""
+TEXT = small_recipe(members=3)
 SIDES = ("bitspike", "straight-through", "snntorch")
 
 

@@ -5,6 +5,7 @@ import json
 
 import numpy as np
 import pytest
+from small_recipe import small_recipe
 
 from bitspike.cli import main
 from bitspike.errors import UsageError
@@ -13,26 +14,7 @@ from bitspike.train.bench_calibration import Difference, bench_calibration, chan
 from bitspike.train.posterior_recipe import PosteriorRecipe
 from bitspike.train.recipe import parse_recipe
 
-TEXT = """
-name = "small"
-[data]
-name = "digits"
-steps = 4
-[network]
-readout = "membrane_sum"
-temperature = 20
-[[network.layers]]
-neurons = 12
-vth = 4
-dv = 1024
-[[network.layers]]
-neurons = 10
-[training]
-epochs = 3
-batch = 256
-rate = 0.05
-members = 3
-"""
+TEXT = small_recipe(epochs=3, members=3)
 
 
 @pytest.fixture(scope="module")

@@ -4,6 +4,7 @@ import dataclasses
 
 import numpy as np
 import pytest
+from small_recipe import small_recipe
 
 from bitspike.convert.collapse import collapse
 from bitspike.errors import UsageError
@@ -22,27 +23,7 @@ from bitspike.train.calibration import calibration, softmax
 from bitspike.train.recipe import parse_recipe
 from bitspike.train.temperature import fit_temperature, heated
 
-TEXT = """
-name = "small"
-[data]
-name = "digits"
-steps = 4
-[network]
-readout = "membrane_sum"
-temperature = 20
-[[network.layers]]
-neurons = 12
-vth = 4
-dv = 1024
-[[network.layers]]
-neurons = 10
-[training]
-epochs = 2
-batch = 256
-rate = 0.05
-sharpness = 2.0
-members = 3
-"""
+TEXT = small_recipe(members=3) + "sharpness = 2.0\n"
 
 
 @pytest.fixture(scope="module")

@@ -7,6 +7,7 @@ import pytest
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
+from small_recipe import small_recipe
 from torch.nn.functional import cross_entropy, softmax
 
 from bitspike.errors import FileError, UsageError
@@ -18,26 +19,7 @@ from bitspike.train.rule_recipe import DistilRecipe
 from bitspike.train.rules.distil import Distiller, Itself, TrainedRun, divergence
 from bitspike.train.rules.passes import Outputs
 
-TEXT = """
-name = "small"
-[data]
-name = "digits"
-steps = 2
-[network]
-readout = "membrane_sum"
-temperature = 20
-[[network.layers]]
-neurons = 12
-vth = 4
-dv = 1024
-[[network.layers]]
-neurons = 10
-[training]
-epochs = 2
-batch = 256
-rate = 0.05
-members = 2
-"""
+TEXT = small_recipe(steps=2)
 LOGITS = st.lists(st.floats(-20, 20), min_size=3, max_size=3)
 
 

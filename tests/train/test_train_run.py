@@ -8,6 +8,7 @@ import pytest
 import torch
 from run_folders import measured
 from safetensors.numpy import load_file, save_file
+from small_recipe import small_recipe
 
 from bitspike.errors import FileError, UsageError
 from bitspike.train import fit, load_model, load_run
@@ -17,26 +18,7 @@ from bitspike.train.checkpoint import restore_checkpoint, save_checkpoint
 from bitspike.train.loop import Trainer, flushed_denormals
 from bitspike.train.recipe import parse_recipe
 
-TEXT = """
-name = "small"
-[data]
-name = "digits"
-steps = 4
-[network]
-readout = "membrane_sum"
-temperature = 20
-[[network.layers]]
-neurons = 12
-vth = 4
-dv = 1024
-[[network.layers]]
-neurons = 10
-[training]
-epochs = 4
-batch = 256
-rate = 0.05
-members = 2
-"""
+TEXT = small_recipe(epochs=4)
 FILES = {"recipe.toml", "metrics.jsonl", "checkpoint.safetensors", "model.safetensors", "result.json"}
 
 

@@ -8,6 +8,7 @@ import sys
 
 import pytest
 import torch
+from small_recipe import small_recipe
 
 from bitspike.cli import main
 from bitspike.errors import FileError, UsageError
@@ -19,26 +20,7 @@ from bitspike.train.progress import Clock, about, progress_bar
 from bitspike.train.recipe import parse_recipe
 from bitspike.train.tensorfile import read_tensors, write_tensors
 
-TEXT = """
-name = "small"
-[data]
-name = "digits"
-steps = 4
-[network]
-readout = "membrane_sum"
-temperature = 20
-[[network.layers]]
-neurons = 12
-vth = 4
-dv = 1024
-[[network.layers]]
-neurons = 10
-[training]
-epochs = 6
-batch = 256
-rate = 0.05
-members = 2
-"""
+TEXT = small_recipe(epochs=6)
 KILLED = """
 import os, signal, sys
 from bitspike.train import fit

@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 import torch
 import workers
+from small_recipe import small_recipe
 
 from bitspike.errors import EngineError, MissingDependencyError, UsageError
 from bitspike.train import fit, load_run
@@ -19,26 +20,7 @@ from bitspike.train.processes import Processes, Share, fingerprint, whole
 from bitspike.train.recipe import parse_recipe
 
 # 1257 samples in batches of 157: the last batch has one sample, and nothing for process 0.
-TEXT = """
-name = "small"
-[data]
-name = "digits"
-steps = 4
-[network]
-readout = "membrane_sum"
-temperature = 20
-[[network.layers]]
-neurons = 12
-vth = 4
-dv = 1024
-[[network.layers]]
-neurons = 10
-[training]
-epochs = 2
-batch = 157
-rate = 0.05
-members = 2
-"""
+TEXT = small_recipe(batch=157)
 
 
 @pytest.fixture(scope="module")
