@@ -24,10 +24,11 @@ from torch.nn import functional
 from bitspike.errors import UsageError
 from bitspike.train.build import assemble
 from bitspike.train.data import load_samples
+from bitspike.train.denormals import flushed_denormals
 from bitspike.train.encode import Stream, permutation
 from bitspike.train.encoders import Encoding
 from bitspike.train.estimators import IWST
-from bitspike.train.loop import flushed_denormals, time_first
+from bitspike.train.loop import time_first
 from bitspike.train.model import SpikingNetwork
 from bitspike.train.network_recipe import ConvRecipe, DenseRecipe, LayerRecipe, NetworkRecipe, ResidualRecipe
 from bitspike.train.residual import KERNEL, threshold

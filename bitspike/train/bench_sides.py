@@ -14,9 +14,9 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from bitspike.errors import MissingDependencyError
+from bitspike.train.denormals import flushed_denormals
 from bitspike.train.estimators import IWST, Estimator
 from bitspike.train.layers import DenseLayer
-from bitspike.train.loop import flushed_denormals
 from bitspike.train.model import SpikingNetwork
 from bitspike.train.noise import Silent
 from bitspike.train.products import Precision, dense_moments

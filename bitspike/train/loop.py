@@ -19,6 +19,7 @@ from bitspike.train.augment import moved, random_moves
 from bitspike.train.build import build_estimator, build_finishing, build_network, build_prior
 from bitspike.train.data import load_samples
 from bitspike.train.dataset import LevelSamples, Samples
+from bitspike.train.denormals import flushed_denormals
 from bitspike.train.encode import Stream, permutation, words
 from bitspike.train.model import SpikingNetwork
 from bitspike.train.moves import fresh_spikes, moved_labels
@@ -27,12 +28,11 @@ from bitspike.train.products import chosen_precision
 from bitspike.train.recipe import Recipe
 from bitspike.train.rule_recipe import DistilRecipe, RuleRecipe
 from bitspike.train.rules import build_updater
+from bitspike.train.running_means import MEAN, follow, means_in_place
 from bitspike.train.schedule import Schedule
 
 Metrics = dict[str, float | int]
 _ALONE = Processes()
-MEAN = "mean"
-"""Name of a parameter's running mean in the optimiser's state, and so in a checkpoint."""
 
 
 @dataclasses.dataclass(frozen=True, eq=False, kw_only=True)
@@ -208,33 +208,14 @@ class Trainer:
     @contextmanager
     def _averaged(self, epoch: int) -> Iterator[None]:
         """Let the network have the running means in this block, where an epoch keeps them."""
-        means = {
-            parameter: self.optimiser.state[parameter][MEAN]
-            for parameter in (self._trained() if self._averages(epoch) else ())
-        }
-        before = {parameter: parameter.detach().clone() for parameter in means}
-        with torch.no_grad():
-            for parameter, value in means.items():
-                parameter.copy_(value)
-        try:
+        with means_in_place(self.optimiser, self._trained() if self._averages(epoch) else ()):
             yield
-        finally:
-            with torch.no_grad():
-                for parameter, value in before.items():
-                    parameter.copy_(value)
 
     def _step(self) -> None:
         """Make an update, and take it into the running means."""
         self.optimiser.step()
-        if not self._averages(self.epoch + 1):
-            return
-        with torch.no_grad():
-            for parameter in self._trained():
-                state = self.optimiser.state[parameter]
-                if MEAN in state:
-                    state[MEAN].lerp_(parameter, self.recipe.finish.average)
-                else:
-                    state[MEAN] = parameter.detach().clone()
+        if self._averages(self.epoch + 1):
+            follow(self.optimiser, self._trained(), share=self.recipe.finish.average)
 
     def _totals(self, loss: float, right: int, seen: int) -> tuple[float, int, int]:
         """Return the sums over all processes."""
@@ -316,21 +297,6 @@ class Trainer:
     def _trained(self) -> list[torch.nn.Parameter]:
         """Return the parameters that updates change."""
         return [parameter for parameter in self.model.parameters() if parameter.requires_grad]
-
-
-@contextmanager
-def flushed_denormals() -> Iterator[None]:
-    """Let the processor treat numbers below 1e-38 as 0 in this block.
-
-    Gradients of almost certain bits, and Adam's squares of them, fall below that size and would make a step several
-    times slower.
-    """
-    already = float(torch.tensor([1e-38]) * 0.01) == 0.0
-    torch.set_flush_denormal(True)
-    try:
-        yield
-    finally:
-        torch.set_flush_denormal(already)
 
 
 def time_first(spikes: np.ndarray[tuple[int, ...], np.dtype[np.uint8]]) -> Tensor:

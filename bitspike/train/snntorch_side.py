@@ -25,8 +25,9 @@ from torch.nn import functional
 from bitspike.errors import UnsupportedError, UsageError
 from bitspike.train.bench_sides import check_snntorch
 from bitspike.train.calibration import softmax
+from bitspike.train.denormals import flushed_denormals
 from bitspike.train.finish_recipe import FinishRecipe
-from bitspike.train.loop import Trainer, flushed_denormals, time_first
+from bitspike.train.loop import Trainer, time_first
 from bitspike.train.network_recipe import (
     ConvRecipe,
     DenseRecipe,

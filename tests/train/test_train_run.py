@@ -15,7 +15,8 @@ from bitspike.train import fit, load_model, load_run
 from bitspike.train import run as run_module
 from bitspike.train.accuracy import posterior_predictive
 from bitspike.train.checkpoint import restore_checkpoint, save_checkpoint
-from bitspike.train.loop import Trainer, flushed_denormals
+from bitspike.train.denormals import flushed_denormals
+from bitspike.train.loop import Trainer
 from bitspike.train.recipe import parse_recipe
 
 TEXT = small_recipe(epochs=4)
