@@ -1,4 +1,4 @@
-"""The README's commands and Python lines, run as they stand; only the recipe's length is cut."""
+"""Commands and Python lines of the README and of docs/, run as they stand; only a recipe's length is cut."""
 
 import os
 import re
@@ -11,6 +11,7 @@ import pytest
 
 ROOT = Path(__file__).parent.parent
 README = (ROOT / "README.md").read_text(encoding="utf-8")
+PAGES = (ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md")))
 
 
 @pytest.fixture(scope="module")
@@ -31,8 +32,8 @@ def run(command, folder):
     return done.stdout
 
 
-def blocks(fence):
-    found = re.findall(r"^```(\w*)\n(.*?)^```$", README, re.MULTILINE | re.DOTALL)
+def blocks(fence, text=README):
+    found = re.findall(r"^```(\w*)\n(.*?)^```$", text, re.MULTILINE | re.DOTALL)
     return [text for opened, text in found if opened == fence]
 
 
@@ -50,7 +51,7 @@ def test_the_commands(workplace):
 
 
 def test_the_python_lines(workplace):
-    code = blocks("python")[0]
+    (code,) = blocks("python")
     output = run([sys.executable, "-c", code], workplace)
     assert "equal: every compared value" in output
     assert "not included:" in output
@@ -58,7 +59,7 @@ def test_the_python_lines(workplace):
 
 def test_the_python_lines_of_networks_trained_elsewhere(workplace):
     pytest.importorskip("snntorch", reason="snnTorch is not installed")
-    _, code = blocks("python")
+    (code,) = blocks("python", (ROOT / "docs" / "snntorch.md").read_text(encoding="utf-8"))
     output = run([sys.executable, "-c", code], workplace)
     assert "equal: every compared value" in output
     assert "held out:" in output
@@ -74,9 +75,15 @@ def test_the_set_up_lines_are_what_ci_runs():
     assert "README.md" in (ROOT / ".ci" / "run").read_text(encoding="utf-8")
 
 
-def test_links_lead_somewhere():
-    for target in re.findall(r"\]\(([^)#]+)\)", README):
-        assert (ROOT / target).exists(), target
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.stem)
+def test_links_lead_somewhere(page):
+    for target in re.findall(r"\]\(([^)#]+)\)", page.read_text(encoding="utf-8")):
+        assert (page.parent / target).exists(), target
+
+
+def test_every_page_is_linked_to():
+    linked = set(re.findall(r"\]\((docs/[^)#]+\.md)\)", README))
+    assert linked == {f"docs/{page.name}" for page in PAGES[1:]}
 
 
 def test_every_command_is_shown():
