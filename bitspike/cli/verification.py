@@ -35,6 +35,13 @@ _Certificate = Annotated[
 _CertificateOut = Annotated[
     Path | None, typer.Option("--certificate-out", metavar="FILE", help="Write a certificate, JSON, here.")
 ]
+_Coverage = Annotated[
+    bool,
+    typer.Option("--coverage", help="Also tell which neurons, synapses and paths of the arithmetic the data reached."),
+]
+_Resume = Annotated[
+    bool, typer.Option("--resume", help="Go on with the FILE.partial that a stopped --certificate-out FILE left.")
+]
 _Engines = Annotated[
     list[str] | None, typer.Option("--engine", help="An engine; again for more. The first is the baseline.")
 ]
@@ -62,16 +69,25 @@ def verify(
     ] = None,
     certificate_file: _Certificate = None,
     certificate_out: _CertificateOut = None,
-    resume: Annotated[
-        bool, typer.Option("--resume", help="Go on with the FILE.partial that a stopped --certificate-out FILE left.")
-    ] = False,
+    coverage: _Coverage = False,
+    resume: _Resume = False,
     as_json: Json = False,
 ) -> None:
     """Run engines side by side: equal, or the first divergence and exit code 1."""
     if resume and certificate_out is None:
         raise UsageError("--resume: goes on with what --certificate-out had begun; expected that option too")
     if certificate_file is not None:
-        if engine or against or samples or encoder or input_layer or certificate_out or seed or part != "test":
+        if (
+            engine
+            or against
+            or samples
+            or encoder
+            or input_layer
+            or certificate_out
+            or coverage
+            or seed
+            or part != "test"
+        ):
             raise UsageError("--certificate: says all but where files are; expected only NET, --data and --run beside")
         _again(certificate_file, net, data, run, chunk=chunk, as_json=as_json)
         return
@@ -86,6 +102,7 @@ def verify(
         samples=samples,
         encoder=encoder,
         input_layer=input_layer,
+        coverage=coverage,
     )
     asked = _opened(inputs)
     result = asked.verify(chunk=chunk, ledger=certificate_out, resume=resume)
@@ -109,6 +126,7 @@ def _inputs(
     samples: int | None,
     encoder: str | None,
     input_layer: Path | None,
+    coverage: bool,
 ) -> Inputs:
     """What is asked for, where it is enough and not too much."""
     if net is None:
@@ -128,6 +146,7 @@ def _inputs(
         encoder=encoder or "",
         input_layer="" if input_layer is None else str(input_layer),
         samples=samples,
+        coverage=coverage,
     )
 
 
@@ -156,6 +175,7 @@ class _Asked:
                 samples=self.inputs.samples,
                 notify=notify,
                 chunk=chunk,
+                coverage=self.inputs.coverage,
                 ledger=None if ledger is None else Ledger(_partial(ledger), resume=resume),
             )
 

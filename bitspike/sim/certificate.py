@@ -4,7 +4,7 @@
 key             contents
 ==============  =================================================================================================
 ``format``      ``bitspike.certificate``
-``version``     1
+``version``     2
 ``bitspike``    the version that wrote it
 ``command``     the command that makes it again
 ``inputs``      where network, data, trained run and other networks are, and how the data are encoded
@@ -13,6 +13,7 @@ key             contents
 ``model``       SHA-256 of the trained model's file; null where engine ``torch`` did not run
 ``against``     digest of each other network
 ``engines``     of each engine: name, version, samples, steps, compared values, and how many of them differ
+``coverage``    what the first engine's run reached, numbers by name; null where nobody asked
 ``passed``      whether every value of every engine was that of the first
 ==============  =================================================================================================
 
@@ -33,7 +34,7 @@ from bitspike.files import replacing
 from bitspike.sim.engines import ENGINES
 from bitspike.sim.verify import Verification
 
-FORMAT, VERSION = "bitspike.certificate", 1
+FORMAT, VERSION = "bitspike.certificate", 2
 #: Distributions of which the version of an engine is made, beside bitspike itself.
 _DISTRIBUTIONS: Mapping[str, tuple[str, ...]] = {
     "reference": ("numpy",),
@@ -60,6 +61,7 @@ class Inputs:
         run: folder of the trained run; empty for none.
         part, seed, encoder, input_layer: as the command takes them; empty where not given.
         samples: the first so many; None for all.
+        coverage: whether coverage was counted.
     """
 
     network: str
@@ -72,6 +74,7 @@ class Inputs:
     encoder: str = ""
     input_layer: str = ""
     samples: int | None = None
+    coverage: bool = False
 
     def command(self) -> str:
         """The command that asks the same."""
@@ -85,6 +88,7 @@ class Inputs:
         words += ["--part", self.part] if self.part != "test" else []
         words += ["--seed", str(self.seed)] if self.seed else []
         words += ["--samples", str(self.samples)] if self.samples is not None else []
+        words += ["--coverage"] if self.coverage else []
         return shlex.join(words)
 
 
@@ -133,6 +137,7 @@ class Certificate:
     hashes: Hashes
     engines: tuple[EngineLine, ...]
     passed: bool
+    coverage: tuple[tuple[str, int], ...] | None = None
 
     def as_json(self) -> dict[str, Any]:
         """Plain JSON values, in the order of the table."""
@@ -147,6 +152,7 @@ class Certificate:
             "model": self.hashes.model or None,
             "against": dict(self.hashes.against),
             "engines": [asdict(line) for line in self.engines],
+            "coverage": None if self.coverage is None else dict(self.coverage),
             "passed": self.passed,
         }
 
@@ -167,6 +173,12 @@ class Certificate:
                 for key in COUNTS
                 if other is None or getattr(line, key) != getattr(other, key)
             ]
+        before, after = dict(self.coverage or ()), dict(now.coverage or ())
+        found += [
+            f"coverage of {name}: {before.get(name, 'none')} in the certificate, now {after.get(name, 'none')}"
+            for name in dict.fromkeys([*before, *after])
+            if before.get(name) != after.get(name)
+        ]
         if self.passed != now.passed:
             told = {True: "equal", False: "not equal"}
             found.append(f"result: {told[self.passed]} in the certificate, now {told[now.passed]}")
@@ -201,6 +213,7 @@ def certificate(result: Verification, inputs: Inputs, *, hashes: Hashes | None =
         hashes=hashes or Hashes(network=result.digest, data=result.data_digest),
         engines=lines,
         passed=result.passed,
+        coverage=None if result.coverage is None else tuple(result.coverage.summary().items()),
     )
 
 

@@ -12,7 +12,8 @@ from bitspike.sim.certificate import COUNTS, FORMAT, VERSION, Certificate, Engin
 MAX_BYTES = 1 << 20
 MAX_ENGINES = 64
 _KEYS = {
-    "format", "version", "bitspike", "command", "inputs", "network", "data", "model", "against", "engines", "passed"
+    "format", "version", "bitspike", "command", "inputs", "network", "data", "model", "against", "engines", "coverage",
+    "passed",
 }  # fmt: skip
 
 
@@ -64,6 +65,7 @@ def _certificate_from(item: Any) -> Certificate:
         ),
         engines=tuple(map(_line_from, lines)),
         passed=typed("certificate", item, "passed", bool),
+        coverage=None if item["coverage"] is None else _numbers(item["coverage"]),
     )
 
 
@@ -78,6 +80,7 @@ def _inputs_from(item: Any) -> Inputs:
         against=_texts("against", item["against"]),
         seed=_count("inputs", item, "seed"),
         samples=samples,
+        coverage=typed("inputs", item, "coverage", bool),
     )
 
 
@@ -93,6 +96,12 @@ def _texts(where: str, value: Any) -> tuple[str, ...]:
     if not isinstance(value, list) or len(value) > MAX_ENGINES or not all(type(entry) is str for entry in value):
         raise BitspikeError(f"inputs: {where} is {value!r}; expected a list of at most {MAX_ENGINES} texts")
     return tuple(value)
+
+
+def _numbers(item: Any) -> tuple[tuple[str, int], ...]:
+    if not isinstance(item, dict):
+        raise BitspikeError(f"coverage: {type(item).__name__}; expected numbers by name")
+    return tuple((name, _count("coverage", item, name)) for name in item)
 
 
 def _count(where: str, item: dict[str, Any], key: str) -> int:

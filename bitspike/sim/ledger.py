@@ -16,8 +16,9 @@ from bitspike.errors import BitspikeError, FileError, UsageError
 from bitspike.files import existing_file, replacing
 from bitspike.sim.causes import Reason
 from bitspike.sim.compare import Divergence, EngineResult
+from bitspike.sim.coverage.seen import Seen, seen_from
 
-FORMAT, VERSION = "bitspike.ledger", 1
+FORMAT, VERSION = "bitspike.ledger", 2
 _COUNTS = (
     "samples", "steps", "compared", "differing_spikes", "differing_currents", "differing_membranes", "latency"
 )  # fmt: skip
@@ -32,6 +33,7 @@ class Chunk:
     Attributes:
         latency, seconds: of the baseline.
         results: of each other engine that ran on them.
+        seen: what the baseline's run reached; None where nobody asked.
     """
 
     first: int
@@ -39,6 +41,13 @@ class Chunk:
     latency: int
     seconds: float
     results: tuple[EngineResult, ...]
+    seen: Seen | None = None
+
+    def as_json(self) -> dict[str, Any]:
+        """Plain JSON values, from which :func:`chunk_from` makes it again."""
+        numbers = {key: getattr(self, key) for key in ("first", "last", "latency", "seconds")}
+        results = [asdict(result) for result in self.results]
+        return {**numbers, "results": results, "seen": None if self.seen is None else self.seen.as_json()}
 
 
 class Ledger:
@@ -87,22 +96,23 @@ class Ledger:
         """Add a chunk that is done."""
         try:
             with self.path.open("a", encoding="utf-8") as file:
-                file.write(json.dumps(asdict(chunk)) + "\n")
+                file.write(json.dumps(chunk.as_json()) + "\n")
         except OSError as error:
             raise FileError(self.path, f"cannot be written ({error.strerror})") from None
 
     def _write(self, head: Mapping[str, Any], chunks: tuple[Chunk, ...]) -> None:
-        lines = [json.dumps(head), *(json.dumps(asdict(chunk)) for chunk in chunks)]
+        lines = [json.dumps(head), *(json.dumps(chunk.as_json()) for chunk in chunks)]
         with replacing(self.path) as temporary:
             temporary.write_text("".join(f"{line}\n" for line in lines), encoding="utf-8")
 
 
 def chunk_from(item: Any) -> Chunk:
     """The chunk that JSON tells of; BitspikeError, KeyError or TypeError for anything else."""
-    expect_keys("chunk", item, {"first", "last", "latency", "seconds", "results"})
+    expect_keys("chunk", item, {"first", "last", "latency", "seconds", "results", "seen"})
     numbers = {key: typed("chunk", item, key, int) for key in ("first", "last", "latency")}
     results = tuple(map(result_from, typed("chunk", item, "results", list)))
-    return Chunk(**numbers, seconds=typed("chunk", item, "seconds", float), results=results)
+    seen = None if item["seen"] is None else seen_from(item["seen"])
+    return Chunk(**numbers, seconds=typed("chunk", item, "seconds", float), results=results, seen=seen)
 
 
 def result_from(item: Any) -> EngineResult:

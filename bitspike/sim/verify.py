@@ -1,25 +1,30 @@
 """The proof: engines side by side, compared for equality on every neuron at every step."""
 
-import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
-from typing import Any, NamedTuple
+from typing import Any
 
 from bitspike.convert.collapse import TrainedModel
 from bitspike.convert.network import IntegerNetwork
-from bitspike.errors import UsageError
+from bitspike.errors import BitspikeError, FileError, UsageError
 from bitspike.samples import Spikes
-from bitspike.sim.compare import EngineResult, compare, joined
+from bitspike.sim.chunks import Job, Piece, Plan, pieces, run_piece
+from bitspike.sim.compare import EngineResult, joined
 from bitspike.sim.count_run import chunk_size
+from bitspike.sim.coverage.result import Coverage, describe
+from bitspike.sim.coverage.seen import expect_fit, merged
 from bitspike.sim.engines import engine
 from bitspike.sim.ledger import Chunk, Ledger
-from bitspike.sim.record import Record
-from bitspike.sim.run import simulate
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Verification:
-    """The outcome of :func:`verify`; prints as a table and, where engines part, the first place."""
+    """The outcome of :func:`verify`; prints as a table and, where engines part, the first place.
+
+    Attributes:
+        coverage: what the baseline's run reached; None where nobody asked.
+        data_coverage: the same of the data alone, where adversarial inputs came after them.
+    """
 
     network: str
     digest: str
@@ -27,6 +32,8 @@ class Verification:
     data_digest: str
     baseline: str
     engines: tuple[EngineResult, ...]
+    coverage: Coverage | None = None
+    data_coverage: Coverage | None = None
 
     @property
     def passed(self) -> bool:
@@ -35,7 +42,14 @@ class Verification:
 
     def as_json(self) -> dict[str, Any]:
         """Plain JSON values."""
-        return {"passed": self.passed, **asdict(self)}
+        found = {key: getattr(self, key) for key in ("network", "digest", "data", "data_digest", "baseline")}
+        seen = {key: getattr(self, key) for key in ("coverage", "data_coverage")}
+        return {
+            "passed": self.passed,
+            **found,
+            "engines": [asdict(result) for result in self.engines],
+            **{key: None if value is None else value.as_json() for key, value in seen.items()},
+        }
 
     def __str__(self) -> str:
         head = f"{'engine':<12} {'samples':>7} {'compared':>12} {'spikes':>8} {'currents':>8} {'membranes':>9} {'s':>7}"
@@ -50,17 +64,10 @@ class Verification:
             else "\n".join(_told(r) for r in self.engines[1:] if r.first)
         )
         title = f"network {self.network} on {self.data}, differences from {self.baseline}:"
-        return "\n".join([title, head, *rows, verdict])
+        lines = [title, head, *rows, verdict]
+        lines += [str(self.coverage)] if self.coverage else []
 
-
-class Job(NamedTuple):
-    """One run of each chunk: the label, the network, the engine with its options, and how many samples it gets."""
-
-    label: str
-    network: IntegerNetwork
-    engine: str
-    options: dict[str, Any]
-    samples: int | None
+        return "\n".join(lines)
 
 
 def verify(
@@ -75,6 +82,7 @@ def verify(
     notify: Callable[[str, int, int], None] | None = None,
     chunk: int | None = None,
     ledger: Ledger | None = None,
+    coverage: bool = False,
 ) -> Verification:
     """Run `network` on several engines and compare each with the first on every spike, current and membrane.
 
@@ -91,58 +99,79 @@ def verify(
         notify: called before each run with what runs, its number from 0, and how many there are.
         chunk: samples that run together; chosen by size by default. No count depends on it.
         ledger: where each chunk is noted when it is done; those that are noted already are not run again.
+        coverage: whether to tell which neurons, synapses and paths of the arithmetic the baseline's run reached.
 
     Returns:
         Counts of compared and differing values; never raises because of a difference.
     """
     jobs = _jobs(network, model, engines, against=against or {}, samples=samples, options=options or {})
+    plan = Plan(network=network, jobs=jobs, coverage=coverage)
+    if len(data) < 1 or data.steps < 1:
+        raise UsageError(f"data {data.name}: {len(data)} samples of {data.steps} steps; expected at least one of each")
+    size = chunk if chunk is not None else max(1, chunk_size(network, data.steps) // 2)
+    parts = pieces(plan, len(data), 0, size)
     digests = network.digest(), data.digest()
-    chunks = _chunks(network, jobs, data, digests, chunk=chunk, ledger=ledger, tell=notify or _silent)
-    others = [[one for part in chunks for one in part.results if one.engine == job.label] for job in jobs[1:]]
-    results = tuple(map(joined, others))
-    baseline = replace(
-        results[0],
-        engine=jobs[0].label,
-        against=jobs[1].label,
-        latency=max(one.latency for one in chunks),
-        seconds=round(sum(one.seconds for one in chunks), 3),
-    )
+    named = [[job.label, job.engine, job.samples, job.network.digest()] for job in jobs]
+    about = {"network": digests[0], "data": digests[1], "jobs": named, "samples": parts[-1].last, "chunk": size}
+    about |= {"coverage": coverage}
+    chunks = list(_noted(ledger, about, plan)) if ledger is not None else []
+    for done in _run(plan, data, parts, len(chunks), notify or _silent):
+        chunks.append(done)
+        if ledger is not None:
+            ledger.note(done)
     return Verification(
         network=network.name,
         digest=digests[0],
         data=data.name,
         data_digest=digests[1],
         baseline=jobs[0].label,
-        engines=(baseline, *results),
+        engines=_results(plan, chunks),
+        coverage=_covered(plan, chunks, data.steps),
     )
 
 
-def _chunks(
-    network: IntegerNetwork,
-    jobs: Sequence[Job],
-    data: Spikes,
-    digests: tuple[str, str],
-    *,
-    chunk: int | None,
-    ledger: Ledger | None,
-    tell: Callable[[str, int, int], None],
-) -> list[Chunk]:
-    """What came of all chunks: those that the ledger has, and the others."""
-    size = chunk if chunk is not None else max(1, chunk_size(network, data.steps) // 2)
-    total = min(max(_limit(job, data) for job in jobs[1:]), _limit(jobs[0], data))
-    if size < 1:
-        raise UsageError(f"chunk: {size}; expected 1 or more")
-    if total < 1 or data.steps < 1:
-        raise UsageError(f"data {data.name}: {len(data)} samples of {data.steps} steps; expected at least one of each")
-    named = [[job.label, job.engine, job.samples, job.network.digest()] for job in jobs]
-    about = {"network": digests[0], "data": digests[1], "jobs": named, "samples": total, "chunk": size}
-    chunks = list(ledger.opened(about)) if ledger is not None else []
-    first = chunks[-1].last if chunks else 0
-    for done in _run(network, jobs, data, range(first, total, size), tell):
-        chunks.append(done)
-        if ledger is not None:
-            ledger.note(done)
+def _run(
+    plan: Plan, data: Spikes, parts: Sequence[Piece], done: int, tell: Callable[[str, int, int], None]
+) -> Iterator[Chunk]:
+    """Run the chunks after the first `done`, one after the other."""
+    runs = [len(plan.jobs_of(piece)) for piece in parts]
+    for number, piece in enumerate(parts[done:], start=done):
+
+        def say(label: str, job: int, before: int = sum(runs[:number])) -> None:
+            tell(label, before + job, sum(runs))
+
+        yield run_piece(plan, piece, data.part(piece.first, piece.last), say)
+
+
+def _noted(ledger: Ledger, about: Mapping[str, Any], plan: Plan) -> tuple[Chunk, ...]:
+    """The chunks that a ledger has; FileError where they are not of this network."""
+    chunks = ledger.opened(about)
+    for chunk in chunks:
+        try:
+            expect_fit(chunk.seen, plan.network if plan.coverage else None)
+        except BitspikeError as error:
+            raise FileError(ledger.path, str(error)) from None
     return chunks
+
+
+def _results(plan: Plan, chunks: Sequence[Chunk]) -> tuple[EngineResult, ...]:
+    """Of every engine over all chunks, the baseline first."""
+    others = [[one for part in chunks for one in part.results if one.engine == job.label] for job in plan.jobs[1:]]
+    results = tuple(map(joined, others))
+    baseline = replace(
+        results[0],
+        engine=plan.jobs[0].label,
+        against=plan.jobs[1].label,
+        latency=max(one.latency for one in chunks),
+        seconds=round(sum(one.seconds for one in chunks), 3),
+    )
+    return baseline, *results
+
+
+def _covered(plan: Plan, chunks: Sequence[Chunk], steps: int) -> Coverage | None:
+    """What the baseline reached in some chunks; None where it was not noted."""
+    found = [chunk.seen for chunk in chunks if chunk.seen is not None]
+    return describe(plan.network, merged(found), engine=plan.jobs[0].label, steps=steps) if found else None
 
 
 def _jobs(
@@ -153,7 +182,7 @@ def _jobs(
     against: Mapping[str, IntegerNetwork],
     samples: int | None,
     options: Mapping[str, Mapping[str, Any]],
-) -> list[Job]:
+) -> tuple[Job, ...]:
     """What runs, the baseline first."""
     chosen = list(dict.fromkeys([*engines, *(["torch"] if model is not None else [])]))
     if not chosen:
@@ -169,47 +198,7 @@ def _jobs(
         raise UsageError(f"against: {', '.join(sorted(twice))} is the name of an engine; expected another label")
     if len(jobs) < 2:
         raise UsageError(f"engines: only {chosen[0]}; expected two or more, or a network to compare with")
-    return jobs
-
-
-def _run(
-    network: IntegerNetwork,
-    jobs: Sequence[Job],
-    data: Spikes,
-    starts: range,
-    tell: Callable[[str, int, int], None],
-) -> Iterator[Chunk]:
-    """Run the jobs on chunk after chunk and compare each with the first."""
-    number = starts.start // starts.step * len(jobs)
-    runs = number + len(starts) * len(jobs)
-    for first in starts:
-        last = min(first + starts.step, starts.stop)
-        tell(jobs[0].label, number, runs)
-        record, seconds = _timed(jobs[0], data, first, last)
-        results = []
-        for position, job in enumerate(jobs[1:], start=1):
-            if first and first >= _limit(job, data):
-                continue
-            tell(job.label, number + position, runs)
-            other, other_seconds = _timed(job, data, first, min(last, _limit(job, data)))
-            result = compare(network, record, other, (jobs[0].label, job.label), offset=first)
-            results.append(replace(result, latency=_late(other), seconds=other_seconds))
-        number += len(jobs)
-        yield Chunk(first=first, last=last, latency=_late(record), seconds=seconds, results=tuple(results))
-
-
-def _timed(job: Job, data: Spikes, first: int, last: int) -> tuple[Record, float]:
-    part = data.part(first, last)
-    begin = time.perf_counter()
-    record = simulate(job.network, part, engine_name=job.engine, **job.options)
-    return record, round(time.perf_counter() - begin, 3)
-
-
-def _limit(job: Job, data: Spikes) -> int:
-    """Samples that a job gets; UsageError where that makes no sense."""
-    if job.samples is not None and job.samples < 1:
-        raise UsageError(f"samples: {job.samples}; expected 1 or more")
-    return len(data) if job.samples is None else min(job.samples, len(data))
+    return tuple(jobs)
 
 
 def _told(result: EngineResult) -> str:
@@ -220,7 +209,3 @@ def _told(result: EngineResult) -> str:
 
 def _silent(label: str, number: int, total: int) -> None:
     """What `notify` is where nobody wants to know."""
-
-
-def _late(record: Record) -> int:
-    return max(record.latency.values())

@@ -108,8 +108,8 @@ def test_a_network_that_differs_has_a_certificate_too(folder, capsys):
     ("key", "value", "said"),
     [
         ("format", "x", "is not a certificate of bitspike"),
-        ("version", 2, "version 2; this bitspike reads 1"),
-        ("version", True, "version True; this bitspike reads 1"),
+        ("version", 3, "version 3; this bitspike reads 2"),
+        ("version", True, "version True; this bitspike reads 2"),
         ("more", 1, "certificate: keys against, bitspike"),
         ("network", {"name": "a"}, "network: keys name; expected digest, name"),
         ("network", {"name": "a", "digest": "A" * 64}, "is no SHA-256 in hexadecimal"),
@@ -121,7 +121,7 @@ def test_a_network_that_differs_has_a_certificate_too(folder, capsys):
         ("passed", 1, "passed is 1; expected bool"),
         ("command", "rm -rf", "command: is not that of the inputs"),
         ("bitspike", ["\x1b[2J"], "bitspike is"),
-        ("inputs", {"network": "x"}, "inputs: keys network; expected against, data"),
+        ("inputs", {"network": "x"}, "inputs: keys network; expected against, coverage, data"),
     ],
 )
 def test_what_strangers_wrote_is_refused_in_one_line(folder, capsys, key, value, said):
@@ -159,9 +159,9 @@ def test_options_that_a_certificate_has_already_are_refused(folder, capsys):
 
 
 def test_a_stopped_command_goes_on(folder, capsys, monkeypatch):
-    from bitspike.sim import verify
+    from bitspike.sim import chunks
 
-    real, calls = verify.simulate, []
+    real, calls = chunks.simulate, []
 
     def simulate(*arguments, **options):
         calls.append(1)
@@ -172,13 +172,13 @@ def test_a_stopped_command_goes_on(folder, capsys, monkeypatch):
     command = ["verify", "net.safetensors", "--data", "data.npz", "--against", "copy.safetensors", "--chunk", "2"]
     command += ["--certificate-out", "b.json"]
     with monkeypatch.context() as patch:
-        patch.setattr(verify, "simulate", simulate)
+        patch.setattr(chunks, "simulate", simulate)
         with pytest.raises(MemoryError):
             main(command)
     assert main(command) == 2
     assert "b.json.partial: is there already; resume it, or remove it" in capsys.readouterr().err
     calls.clear()
-    monkeypatch.setattr(verify, "simulate", lambda *a, **k: calls.append(1) or real(*a, **k))
+    monkeypatch.setattr(chunks, "simulate", lambda *a, **k: calls.append(1) or real(*a, **k))
     assert main([*command, "--resume"]) == 0
     assert len(calls) == 2 * 3
     assert read_certificate("b.json").engines[1].samples == 7

@@ -9,7 +9,7 @@ from builders import chain, planted_faults, spikes_for
 
 from bitspike.errors import FileError, UsageError
 from bitspike.samples import SpikeData, SpikeParts
-from bitspike.sim import verify as verify_module
+from bitspike.sim import chunks as chunks_module
 from bitspike.sim.engines import ENGINES, Engine
 from bitspike.sim.ledger import Ledger
 from bitspike.sim.verify import verify
@@ -58,7 +58,7 @@ def test_slow_engines_run_on_their_first_samples_only(monkeypatch):
     result = verify(NETWORK, data=DATA, engines=names, chunk=3, notify=lambda *call: calls.append(call))
     assert [row.samples for row in result.engines] == [5, 5, 11]
     assert [call[0] for call in calls] == [*names, *names, *["reference", "other"] * 2]
-    assert {call[2] for call in calls} == {12}
+    assert {call[2] for call in calls} == {10}
     first = verify(NETWORK, data=DATA, engines=["slow", "reference"], chunk=3)
     assert [row.samples for row in first.engines] == [5, 5]
 
@@ -89,7 +89,7 @@ def test_no_more_than_a_chunk_is_encoded_at_once(monkeypatch):
 
 def stopped_after(monkeypatch, runs):
     """Have the verification fail after so many runs, as a kill would end it."""
-    real, done = verify_module.simulate, []
+    real, done = chunks_module.simulate, []
 
     def simulate(*arguments, **options):
         if len(done) == runs:
@@ -97,7 +97,7 @@ def stopped_after(monkeypatch, runs):
         done.append(1)
         return real(*arguments, **options)
 
-    monkeypatch.setattr(verify_module, "simulate", simulate)
+    monkeypatch.setattr(chunks_module, "simulate", simulate)
 
 
 def test_a_run_that_was_stopped_loses_one_chunk(tmp_path, monkeypatch):
