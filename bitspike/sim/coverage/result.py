@@ -118,7 +118,7 @@ class Coverage:
 
     def summary(self) -> dict[str, int]:
         """Numbers alone, by what they are of, as a certificate has them."""
-        found = {}
+        found: dict[str, int] = {}
         for p in self.populations:
             facts = {"neurons": p.neurons, "neurons that never fired": len(p.silent)}
             facts |= {"neurons that no spike reached": len(p.unreached)} | {path.path: path.times for path in p.paths}

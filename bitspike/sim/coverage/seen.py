@@ -143,8 +143,7 @@ def seen_from(item: Any) -> Seen:
 
 def expect_fit(seen: Seen | None, network: IntegerNetwork | None) -> None:
     """Refuse what was seen of another network than `network`; BitspikeError. None is seen of none."""
-    parts = (*seen.populations, *seen.connections) if seen else ()
-    found = [len(part.marks) for part in parts]
+    found = [len(p.marks) for p in seen.populations] + [len(c.marks) for c in seen.connections] if seen else []
     expected = [p.size for p in network.populations] + [c.shape[1] for c in network.connections] if network else []
     if found != expected or (seen and network and len(seen.populations) != len(network.populations)):
         raise BitspikeError(f"seen: neurons {found}; expected {expected}")
@@ -153,7 +152,7 @@ def expect_fit(seen: Seen | None, network: IntegerNetwork | None) -> None:
 def _connection(network: IntegerNetwork, record: Record, c: Connection) -> SeenConnection:
     spikes = record.spikes_of(network, c.source)
     in_time = spikes[:, : max(0, record.steps - lag(network, c))]
-    return SeenConnection(marks=in_time.any(axis=(0, 1)), arrived=int(np.count_nonzero(in_time)))
+    return SeenConnection(marks=np.asarray(in_time.any(axis=(0, 1)), np.uint8), arrived=int(np.count_nonzero(in_time)))
 
 
 def _text(marks: npt.NDArray[np.uint8]) -> str:
