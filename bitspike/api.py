@@ -217,7 +217,7 @@ def verify(
     network: IntegerNetwork,
     model: TrainedModel | None = None,
     *,
-    data: Spikes | str,
+    data: Spikes | str | None = None,
     engines: Sequence[str] = ("reference", "onnx"),
     against: Mapping[str, IntegerNetwork] | None = None,
     samples: int | None = None,

@@ -193,3 +193,23 @@ class SignalData:
         if samples < 1:
             raise UsageError(f"samples: {samples}; expected 1 or more")
         return replace(self, values=self.values[:samples], labels=self.labels[:samples])
+
+
+def followed_by(data: Spikes, more: SpikeData) -> SpikeParts:
+    """The samples of `data`, and those of `more`, of the same window and neurons, after them."""
+    border, (_, steps, neurons) = len(data), more.spikes.shape
+    if data.steps != steps:
+        raise UsageError(f"data {data.name}: {data.steps} steps, {more.name}: {steps}; expected the same window")
+
+    def encode(first: int, last: int) -> SpikeData:
+        parts = [data.part(first, min(last, border))] if first < border else []
+        parts += [more.part(max(0, first - border), last - border)] if last > border else []
+        return replace(
+            more,
+            name=name,
+            spikes=np.concatenate([part.spikes for part in parts]),
+            labels=np.concatenate([part.labels for part in parts]),
+        )
+
+    name = f"{data.name} + {more.name}"
+    return SpikeParts(name=name, count=border + len(more), steps=steps, neurons=neurons, encode=encode)

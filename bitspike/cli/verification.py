@@ -39,6 +39,15 @@ _Coverage = Annotated[
     bool,
     typer.Option("--coverage", help="Also tell which neurons, synapses and paths of the arithmetic the data reached."),
 ]
+_Adversarial = Annotated[
+    int,
+    typer.Option(
+        "--adversarial",
+        metavar="N",
+        help="Search for N inputs, with --seed, that drive the network where data do not go; run them too, on all "
+        "engines, and tell the coverage. --data may be left out.",
+    ),
+]
 _Resume = Annotated[
     bool, typer.Option("--resume", help="Go on with the FILE.partial that a stopped --certificate-out FILE left.")
 ]
@@ -70,6 +79,7 @@ def verify(
     certificate_file: _Certificate = None,
     certificate_out: _CertificateOut = None,
     coverage: _Coverage = False,
+    adversarial: _Adversarial = 0,
     resume: _Resume = False,
     as_json: Json = False,
 ) -> None:
@@ -103,6 +113,7 @@ def verify(
         encoder=encoder,
         input_layer=input_layer,
         coverage=coverage,
+        adversarial=adversarial,
     )
     asked = _opened(inputs)
     result = asked.verify(chunk=chunk, ledger=certificate_out, resume=resume)
@@ -127,12 +138,15 @@ def _inputs(
     encoder: str | None,
     input_layer: Path | None,
     coverage: bool,
+    adversarial: int,
 ) -> Inputs:
     """What is asked for, where it is enough and not too much."""
     if net is None:
         raise UsageError("NET: missing; expected a network file, or --certificate")
-    if data is None and run is None:
+    if data is None and run is None and not adversarial:
         raise UsageError("--data: missing; expected a data set, or --run whose test part is then taken")
+    if adversarial < 0:
+        raise UsageError(f"--adversarial: {adversarial}; expected 0 or more")
     if encoder is not None and input_layer is not None:
         raise UsageError("--encoder and --input-layer exclude each other; expected one of them")
     return Inputs(
@@ -147,6 +161,7 @@ def _inputs(
         input_layer="" if input_layer is None else str(input_layer),
         samples=samples,
         coverage=coverage,
+        adversarial=adversarial,
     )
 
 
@@ -156,7 +171,7 @@ class _Asked:
 
     inputs: Inputs
     network: IntegerNetwork
-    data: SpikeData | SpikeParts
+    data: SpikeData | SpikeParts | None
     against: dict[str, IntegerNetwork]
     trained: "Run | None"
 
@@ -176,14 +191,20 @@ class _Asked:
                 notify=notify,
                 chunk=chunk,
                 coverage=self.inputs.coverage,
+                adversarial=self.inputs.adversarial,
+                seed=self.inputs.seed,
                 ledger=None if ledger is None else Ledger(_partial(ledger), resume=resume),
             )
 
     def hashes(self, result: Verification | None = None) -> Hashes:
-        """Of all that was loaded; those of network and data are taken from `result` where it is there."""
+        """Of all that was loaded; those of network and data are taken from `result` where it is there.
+
+        Without it, the hash of data with adversarial samples is not known yet, and empty.
+        """
+        known = self.data.digest() if result is None and self.data is not None and not self.inputs.adversarial else ""
         return Hashes(
             network=result.digest if result else self.network.digest(),
-            data=result.data_digest if result else self.data.digest(),
+            data=result.data_digest if result else known,
             model=_file_hash(self.inputs.run) if self.inputs.run else "",
             against=tuple((path, other.digest()) for path, other in self.against.items()),
         )
@@ -199,11 +220,11 @@ def _opened(inputs: Inputs) -> _Asked:
         from bitspike.train import load_run
 
         trained = load_run(inputs.run)
-    data: SpikeData | SpikeParts
+    data: SpikeData | SpikeParts | None
     if not inputs.data:
-        if trained is None:
+        if trained is None and not inputs.adversarial:
             raise UsageError("--data: missing; expected a data set, or --run whose test part is then taken")
-        data = trained.test
+        data = trained.test if trained else None
     elif inputs.input_layer:
         data = encode(inputs.data, inputs.input_layer, steps=network.steps)
     else:
@@ -212,7 +233,7 @@ def _opened(inputs: Inputs) -> _Asked:
     return _Asked(
         inputs=inputs,
         network=network,
-        data=data if inputs.samples is None else data.first(inputs.samples),
+        data=data if inputs.samples is None or data is None else data.first(inputs.samples),
         against={path: load(path) for path in inputs.against},
         trained=trained,
     )
@@ -232,12 +253,13 @@ def _again(
         run=before.inputs.run if run is None else str(run),
     )
     asked = _opened(inputs)
-    hashes = asked.hashes()
-    different = before.hashes.differences(hashes)
+    early = asked.hashes()
+    early = replace(early, data=early.data or before.hashes.data)  # that of adversarial samples follows from the search
+    different = before.hashes.differences(early)
     if different:
         _tell(path, different, (), {}, as_json=as_json)
     result = asked.verify(chunk=chunk)
-    now: Certificate = certificate(result, inputs, hashes=hashes)
+    now: Certificate = certificate(result, inputs, hashes=asked.hashes(result))
     _tell(path, before.differences(now), before.other_versions(now), result.as_json(), result, as_json=as_json)
 
 

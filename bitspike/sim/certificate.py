@@ -62,6 +62,7 @@ class Inputs:
         part, seed, encoder, input_layer: as the command takes them; empty where not given.
         samples: the first so many; None for all.
         coverage: whether coverage was counted.
+        adversarial: how many samples were searched for, with `seed`, to run after the data.
     """
 
     network: str
@@ -75,6 +76,7 @@ class Inputs:
     input_layer: str = ""
     samples: int | None = None
     coverage: bool = False
+    adversarial: int = 0
 
     def command(self) -> str:
         """The command that asks the same."""
@@ -89,6 +91,7 @@ class Inputs:
         words += ["--seed", str(self.seed)] if self.seed else []
         words += ["--samples", str(self.samples)] if self.samples is not None else []
         words += ["--coverage"] if self.coverage else []
+        words += ["--adversarial", str(self.adversarial)] if self.adversarial else []
         return shlex.join(words)
 
 

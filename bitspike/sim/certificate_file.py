@@ -81,6 +81,7 @@ def _inputs_from(item: Any) -> Inputs:
         seed=_count("inputs", item, "seed"),
         samples=samples,
         coverage=typed("inputs", item, "coverage", bool),
+        adversarial=_count("inputs", item, "adversarial"),
     )
 
 

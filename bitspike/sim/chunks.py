@@ -30,11 +30,15 @@ class Job(NamedTuple):
 
 
 class Piece(NamedTuple):
-    """The samples of one chunk: from `first` to before `last`; `extra` where every job gets them."""
+    """The samples of one chunk: from `first` to before `last` of those that run.
+
+    `extra` where every job gets them, whatever its limit; `skip` samples of the data lie before them that nobody runs.
+    """
 
     first: int
     last: int
     extra: bool = False
+    skip: int = 0
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -72,7 +76,7 @@ def pieces(plan: Plan, samples: int, extra: int, size: int) -> list[Piece]:
     total = min(limits[0], max(limits[1:]))
     found = [Piece(first, min(first + size, total)) for first in range(0, total, size)]
     end = total + extra
-    return found + [Piece(first, min(first + size, end), extra=True) for first in range(total, end, size)]
+    return found + [Piece(n, min(n + size, end), True, samples - total) for n in range(total, end, size)]
 
 
 def run_piece(plan: Plan, piece: Piece, data: SpikeData, tell: Callable[[str, int], None] | None = None) -> Chunk:

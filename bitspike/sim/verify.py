@@ -7,11 +7,12 @@ from typing import Any
 from bitspike.convert.collapse import TrainedModel
 from bitspike.convert.network import IntegerNetwork
 from bitspike.errors import BitspikeError, FileError, UsageError
-from bitspike.samples import Spikes
+from bitspike.samples import Spikes, followed_by
+from bitspike.sim.adversarial import adversarial as search
 from bitspike.sim.chunks import Job, Piece, Plan, pieces, run_piece
 from bitspike.sim.compare import EngineResult, joined
 from bitspike.sim.count_run import chunk_size
-from bitspike.sim.coverage.result import Coverage, describe
+from bitspike.sim.coverage.result import Coverage, describe, gained
 from bitspike.sim.coverage.seen import expect_fit, merged
 from bitspike.sim.engines import engine
 from bitspike.sim.ledger import Chunk, Ledger
@@ -66,6 +67,7 @@ class Verification:
         title = f"network {self.network} on {self.data}, differences from {self.baseline}:"
         lines = [title, head, *rows, verdict]
         lines += [str(self.coverage)] if self.coverage else []
+        lines += [gained(self.data_coverage, self.coverage)] if self.coverage and self.data_coverage else []
 
         return "\n".join(lines)
 
@@ -74,7 +76,7 @@ def verify(
     network: IntegerNetwork,
     model: TrainedModel | None = None,
     *,
-    data: Spikes,
+    data: Spikes | None = None,
     engines: Sequence[str] = ("reference", "onnx"),
     against: Mapping[str, IntegerNetwork] | None = None,
     samples: int | None = None,
@@ -83,6 +85,8 @@ def verify(
     chunk: int | None = None,
     ledger: Ledger | None = None,
     coverage: bool = False,
+    adversarial: int = 0,
+    seed: int = 0,
 ) -> Verification:
     """Run `network` on several engines and compare each with the first on every spike, current and membrane.
 
@@ -91,7 +95,7 @@ def verify(
     Args:
         network: the network, trained or in chip time; latencies are taken out.
         model: the trained model, for engine ``torch``; where it is given, ``torch`` is added to `engines`.
-        data: encoded samples, or samples that are encoded part by part.
+        data: encoded samples, or samples that are encoded part by part; none where `adversarial` ones are enough.
         engines: names of engines; the first is the baseline.
         against: other networks by a label, each run on the reference engine and compared too.
         samples: how many samples each engine gets; default: all, and the engine's own default for slow ones.
@@ -100,34 +104,52 @@ def verify(
         chunk: samples that run together; chosen by size by default. No count depends on it.
         ledger: where each chunk is noted when it is done; those that are noted already are not run again.
         coverage: whether to tell which neurons, synapses and paths of the arithmetic the baseline's run reached.
+        adversarial: how many samples to search for that drive the network where data do not go, and to run after the
+            data, on all engines (:func:`bitspike.sim.adversarial.adversarial`); their coverage is told too.
+        seed: of that search.
 
     Returns:
         Counts of compared and differing values; never raises because of a difference.
     """
     jobs = _jobs(network, model, engines, against=against or {}, samples=samples, options=options or {})
-    plan = Plan(network=network, jobs=jobs, coverage=coverage)
-    if len(data) < 1 or data.steps < 1:
-        raise UsageError(f"data {data.name}: {len(data)} samples of {data.steps} steps; expected at least one of each")
-    size = chunk if chunk is not None else max(1, chunk_size(network, data.steps) // 2)
-    parts = pieces(plan, len(data), 0, size)
-    digests = network.digest(), data.digest()
+    plan = Plan(network=network, jobs=jobs, coverage=coverage or adversarial > 0)
+    feed = _feed(network, data, adversarial, seed)
+    size = chunk if chunk is not None else max(1, chunk_size(network, feed.steps) // 2)
+    parts = pieces(plan, len(feed) - adversarial, adversarial, size)
+    digests = network.digest(), feed.digest()
     named = [[job.label, job.engine, job.samples, job.network.digest()] for job in jobs]
     about = {"network": digests[0], "data": digests[1], "jobs": named, "samples": parts[-1].last, "chunk": size}
-    about |= {"coverage": coverage}
+    about |= {"coverage": plan.coverage, "adversarial": adversarial}
     chunks = list(_noted(ledger, about, plan)) if ledger is not None else []
-    for done in _run(plan, data, parts, len(chunks), notify or _silent):
+    for done in _run(plan, feed, parts, len(chunks), notify or _silent):
         chunks.append(done)
         if ledger is not None:
             ledger.note(done)
+    of_data = [done for done, piece in zip(chunks, parts, strict=True) if not piece.extra]
     return Verification(
         network=network.name,
         digest=digests[0],
-        data=data.name,
+        data=feed.name,
         data_digest=digests[1],
         baseline=jobs[0].label,
         engines=_results(plan, chunks),
-        coverage=_covered(plan, chunks, data.steps),
+        coverage=_covered(plan, chunks, feed.steps),
+        data_coverage=_covered(plan, of_data, feed.steps) if adversarial else None,
     )
+
+
+def _feed(network: IntegerNetwork, data: Spikes | None, adversarial: int, seed: int) -> Spikes:
+    """The data, and the adversarial samples after them."""
+    if data is not None and (len(data) < 1 or data.steps < 1):
+        raise UsageError(f"data {data.name}: {len(data)} samples of {data.steps} steps; expected at least one of each")
+    if adversarial < 0:
+        raise UsageError(f"adversarial: {adversarial} samples; expected 0 or more")
+    if not adversarial:
+        if data is None:
+            raise UsageError("data: none; expected samples, or how many adversarial ones to search for")
+        return data
+    more = search(network, adversarial, steps=None if data is None else data.steps, seed=seed)
+    return more if data is None else followed_by(data, more)
 
 
 def _run(
@@ -140,7 +162,7 @@ def _run(
         def say(label: str, job: int, before: int = sum(runs[:number])) -> None:
             tell(label, before + job, sum(runs))
 
-        yield run_piece(plan, piece, data.part(piece.first, piece.last), say)
+        yield run_piece(plan, piece, data.part(piece.first + piece.skip, piece.last + piece.skip), say)
 
 
 def _noted(ledger: Ledger, about: Mapping[str, Any], plan: Plan) -> tuple[Chunk, ...]:

@@ -121,7 +121,7 @@ def test_a_network_that_differs_has_a_certificate_too(folder, capsys):
         ("passed", 1, "passed is 1; expected bool"),
         ("command", "rm -rf", "command: is not that of the inputs"),
         ("bitspike", ["\x1b[2J"], "bitspike is"),
-        ("inputs", {"network": "x"}, "inputs: keys network; expected against, coverage, data"),
+        ("inputs", {"network": "x"}, "inputs: keys network; expected adversarial, against"),
     ],
 )
 def test_what_strangers_wrote_is_refused_in_one_line(folder, capsys, key, value, said):

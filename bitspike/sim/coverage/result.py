@@ -97,15 +97,22 @@ class Coverage:
         """Whether nothing is left out: every neuron that can fire did, every path was taken, every synapse fed."""
         return not self.unclaimed()
 
+    def totals(self) -> dict[str, tuple[int, int]]:
+        """How many were reached of how many there are, by what they are: neurons that can fire, synapses, paths."""
+        could = sum(p.neurons - p.never_fire for p in self.populations if _spikes(p))
+        paths = [path for p in self.populations for path in p.paths]
+        return {
+            "neurons": (could - sum(len(p.silent) for p in self.populations), could),
+            "synapses": (sum(c.fed for c in self.connections), sum(c.synapses for c in self.connections)),
+            "paths": (sum(path.times > 0 for path in paths), len(paths)),
+        }
+
     def claimed(self) -> str:
         """What equality is claimed for, in a sentence."""
-        could = sum(p.neurons - p.never_fire for p in self.populations if _spikes(p))
-        did = could - sum(len(p.silent) for p in self.populations)
-        fed, synapses = (sum(getattr(c, key) for c in self.connections) for key in ("fed", "synapses"))
-        paths = [path for p in self.populations for path in p.paths]
+        told = {key: f"{part:,} of {whole:,} {key}" for key, (part, whole) in self.totals().items()}
         return (
-            f"equality is claimed for {did:,} of {could:,} neurons that can fire, {fed:,} of {synapses:,} synapses and "
-            f"{sum(path.times > 0 for path in paths)} of {len(paths)} paths, on these {self.samples:,} samples"
+            f"equality is claimed for {told['neurons']} that can fire, {told['synapses']} and {told['paths']}, "
+            f"on these {self.samples:,} samples"
         )
 
     def unclaimed(self) -> tuple[str, ...]:
@@ -136,7 +143,7 @@ class Coverage:
             f"{c.connection:<28} {c.sources:>8} {c.sent:>8} {c.synapses:>12,} {_share(c.fed, c.synapses):>8}"
             for c in self.connections
         ]
-        lines += [self.claimed() + ("; not for:" if left_out else "; nothing is left out")]
+        lines += [self.claimed() + ("; not for:" if left_out else "; no neuron, synapse or path is left out")]
         return "\n".join([*lines, *(f"  {line}" for line in left_out), _WIDTH])
 
     def _table(self) -> list[str]:
@@ -191,6 +198,20 @@ def describe(network: IntegerNetwork, seen: Seen, *, engine: str, steps: int) ->
             _connection(network, c, found) for c, found in zip(network.connections, seen.connections, strict=True)
         ),
     )
+
+
+def gained(before: Coverage, after: Coverage) -> str:
+    """What the samples of `after` beyond those of `before`, the first ones, add, in a few lines."""
+    one, other = before.totals(), after.totals()
+    more = ", ".join(f"{other[key][0] - one[key][0]:,} {key}" for key in one)
+    lines = [f"the {after.samples - before.samples:,} adversarial samples add to the data's {before.samples:,}: {more}"]
+    for p, q in zip(before.populations, after.populations, strict=True):
+        taken = sum(b.neurons - a.neurons for a, b in zip(p.paths, q.paths, strict=True))
+        lines.append(
+            f"  {p.population}: membrane {p.v[0]:,} .. {p.v[1]:,} -> {q.v[0]:,} .. {q.v[1]:,}; "
+            f"paths of single neurons +{taken:,}"
+        )
+    return "\n".join(lines)
 
 
 def _population(
