@@ -6,7 +6,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from strategies import networks, spatial_networks, spikes_for
 
-from bitspike.convert.connections import Conv2d, Dense
+from bitspike.convert.connections import Conv2d, Dense, Identity, SumPool2d
 from bitspike.convert.network import Input, IntegerNetwork, Population, Readout
 from bitspike.convert.weights import weights_of
 from bitspike.errors import RangeError, UsageError
@@ -154,3 +154,64 @@ def test_counters_of_any_height(sources, low):
     spikes = (random.random((3, 4, sources)) < np.array([1.0, 0.9, 0.01, 0.0])[:, None]).astype(np.uint8)
     assert_equal(network, spikes)
     assert run_fast(network, spikes).traces["one"].v[0, 0, 0] == 64 * 4 * sources
+
+
+def windowed(connection, *, loop=False) -> IntegerNetwork:
+    """One window, then a population of the same shape over a shortcut, and both read by a third."""
+    shape, size = connection.target_shape, connection.shape[0]
+    random = np.random.default_rng(11)
+    one, two = (
+        Population(name=name, shape=shape, du=4000, dv=300, vth=3, bias_mantissa=random.integers(-9, 9, size))
+        for name in ("one", "two")
+    )
+    three = Population(name="three", shape=(7,), dv=200, vth=9, bias_mantissa=np.zeros(7, np.int32))
+    dense = [Dense(source=name, target="three", weights=weights_of(random.choice([-1, 1], (7, size)))) for name in
+             ("one", "two")]  # fmt: skip
+    back = [Dense(source="three", target="one", delay=1, weights=weights_of(random.choice([-2, 3], (size, 7))))]
+    return IntegerNetwork(
+        name="windowed",
+        steps=4,
+        inputs=(Input(name="input", shape=connection.source_shape),),
+        populations=(one, two, three),
+        connections=(
+            connection,
+            Identity(source="one", target="two", size=size, weight=5),
+            *dense,
+            *(back if loop else []),
+        ),
+        readouts=(Readout(population="three", kind="spike_count"),),
+    )
+
+
+GEOMETRIES = {
+    "whole vectors": {"out": 64, "kernel": (3, 3)},
+    "a vector and a half": {"out": 48, "kernel": (3, 2), "padding": (1, 2)},
+    "few channels, a stride": {"out": 5, "kernel": (5, 4), "stride": (2, 3), "padding": (2, 0)},
+    "a stride and a dilation": {"out": 32, "kernel": (3, 3), "stride": (2, 2), "dilation": (3, 2), "padding": (3, 3)},
+    "a stride longer than the window": {"out": 33, "kernel": (1, 2), "stride": (2, 3)},
+    "groups": {"out": 12, "kernel": (3, 3), "groups": 2, "padding": (1, 1)},
+    "depthwise": {"out": 4, "kernel": (2, 2), "groups": 4, "stride": (2, 1)},
+    "groups of whole vectors": {"out": 128, "kernel": (2, 3), "groups": 2},
+}
+
+
+@pytest.mark.parametrize("name", GEOMETRIES)
+@pytest.mark.parametrize("values", [(-1, 1), (0, 1), (-15, 2), (-100, 127)], ids=str)
+def test_windows_of_every_shape(name, values):
+    """Few spikes, most, and all: more than a byte holds; weights of one bit, a few and eight; loops, and none."""
+    random = np.random.default_rng(2)
+    geometry = dict(GEOMETRIES[name])
+    out, kernel = geometry.pop("out"), geometry["kernel"]
+    weights = random.choice(values, (out, 4 // geometry.get("groups", 1) * kernel[0] * kernel[1]))
+    conv = Conv2d(
+        source="input", target="one", source_shape=(4, 9, 8), weights=weights_of(weights), exponent=1, **geometry
+    )
+    spikes = (random.random((3, 4, 288)) < np.array([0.03, 0.9, 1])[:, None, None]).astype(np.uint8)
+    for loop in (False, True):
+        assert_equal(windowed(conv, loop=loop), spikes, tile=2)
+
+
+def test_pooling_of_many_channels():
+    pool = SumPool2d(source="input", target="one", source_shape=(40, 5, 5), kernel=(2, 2), stride=(2, 2))
+    spikes = (np.random.default_rng(3).random((2, 4, 1000)) < 0.4).astype(np.uint8)
+    assert_equal(windowed(pool), spikes)

@@ -16,15 +16,15 @@ import numpy as np
 import numpy.typing as npt
 from numba import njit
 
-from bitspike.convert.weights import BinaryWeights
 from bitspike.sim.fast.vectors import (
     BITS,
     COLUMN,
     add_counts,
     both,
-    column,
+    crossed,
     either,
     load_bits,
+    raised,
     set_counts,
     unlike,
     zero_bits,
@@ -32,14 +32,15 @@ from bitspike.sim.fast.vectors import (
 
 #: Spikes that go through a tree of full adders together; lists of events are padded to whole groups.
 GROUP = 8
-#: Most spikes that eleven planes count, in whole groups.
-MOST = 2040
+#: Most spikes that eight planes count, in whole groups.
+MOST = 248
 _WORDS = BITS // 64
-_BYTE = 255
+#: The lower half, quarters and eighths of each byte.
+_HALF, _QUARTERS, _EIGHTHS = np.uint64(0x0F0F0F0F0F0F0F0F), np.uint64(0x3333333333333333), np.uint64(0x5555555555555555)
 
 
-def by_source(weights: BinaryWeights) -> npt.NDArray[np.uint64]:
-    """Return the bits of the weights, shape (blocks of 256 targets, sources + 1, 4 words).
+def by_source(weights: npt.NDArray[np.int64]) -> npt.NDArray[np.uint64]:
+    """Return which weights, (targets, sources), are 1: bits of shape (blocks of 256 targets, sources + 1, 4 words).
 
     Target ``256 * block + 32 * s + b`` is bit s of byte b of its block's vector, so that counts come out of the planes
     in order. The last source is one that sends nothing: a list of events is filled up with it.
@@ -47,7 +48,7 @@ def by_source(weights: BinaryWeights) -> npt.NDArray[np.uint64]:
     targets, sources = weights.shape
     blocks = -(-targets // BITS)
     bits = np.zeros((blocks * BITS, sources + 1), np.uint8)
-    bits[:targets, :sources] = weights.matrix() == 1
+    bits[:targets, :sources] = weights == 1
     lanes = bits.reshape(blocks, 8, COLUMN, sources + 1).transpose(0, 3, 2, 1)
     packed = np.packbits(lanes, axis=-1, bitorder="little")[..., 0]
     return np.ascontiguousarray(packed).view(np.uint64)
@@ -86,44 +87,33 @@ def count(  # noqa: PLR0917
             over = fresh
             while over or at < end:
                 stop = min(end, at + MOST)
-                _count_some(places, at, stop, table, row, first, columns, np.int16(factor), offset, over)
+                _count_some(places[at:stop], table, row[first:], columns, np.int16(factor), offset, over)
                 over, offset, at = False, np.int16(0), stop
 
 
 @njit(cache=True, nogil=True, inline="always")
-def _count_some(  # noqa: PLR0917
-    places: Any,
-    at: Any,
-    stop: Any,
-    table: Any,
-    row: Any,
-    first: Any,
-    columns: Any,
-    factor: Any,
-    offset: Any,
-    over: Any,
-) -> None:
-    """Count the spikes from `at` to `stop` for one block, and add or write `columns` columns."""
+def _count_some(places: Any, table: Any, row: Any, columns: Any, factor: Any, offset: Any, over: Any) -> None:  # noqa: PLR0917
+    """Count whole groups of spikes for one block, and add or write `columns` columns."""
     zero = zero_bits()
     one, two, four = zero, zero, zero
-    p3, p4, p5, p6, p7, p8, p9, p10 = zero, zero, zero, zero, zero, zero, zero, zero
-    for group in range(at, stop, GROUP):
+    p3, p4, p5, p6, p7 = zero, zero, zero, zero, zero
+    for group in range(np.uint64(0), np.uint64(len(places)), np.uint64(GROUP)):
         a = load_bits(table, _WORDS * places[group])
-        b = load_bits(table, _WORDS * places[group + 1])
+        b = load_bits(table, _WORDS * places[group + np.uint64(1)])
         two_a = _half(a, b, one)
         one = unlike(unlike(a, b), one)
-        a = load_bits(table, _WORDS * places[group + 2])
-        b = load_bits(table, _WORDS * places[group + 3])
+        a = load_bits(table, _WORDS * places[group + np.uint64(2)])
+        b = load_bits(table, _WORDS * places[group + np.uint64(3)])
         two_b = _half(a, b, one)
         one = unlike(unlike(a, b), one)
         four_a = _half(two_a, two_b, two)
         two = unlike(unlike(two_a, two_b), two)
-        a = load_bits(table, _WORDS * places[group + 4])
-        b = load_bits(table, _WORDS * places[group + 5])
+        a = load_bits(table, _WORDS * places[group + np.uint64(4)])
+        b = load_bits(table, _WORDS * places[group + np.uint64(5)])
         two_a = _half(a, b, one)
         one = unlike(unlike(a, b), one)
-        a = load_bits(table, _WORDS * places[group + 6])
-        b = load_bits(table, _WORDS * places[group + 7])
+        a = load_bits(table, _WORDS * places[group + np.uint64(6)])
+        b = load_bits(table, _WORDS * places[group + np.uint64(7)])
         two_b = _half(a, b, one)
         one = unlike(unlike(a, b), one)
         four_b = _half(two_a, two_b, two)
@@ -134,19 +124,52 @@ def _count_some(  # noqa: PLR0917
         p4, carry = unlike(p4, carry), both(p4, carry)
         p5, carry = unlike(p5, carry), both(p5, carry)
         p6, carry = unlike(p6, carry), both(p6, carry)
-        p7, carry = unlike(p7, carry), both(p7, carry)
-        p8, carry = unlike(p8, carry), both(p8, carry)
-        p9, carry = unlike(p9, carry), both(p9, carry)
-        p10 = unlike(p10, carry)
-    many = stop - at > _BYTE
-    for bit in range(columns):
-        low = either(either(column(one, bit, 0), column(two, bit, 1)), either(column(four, bit, 2), column(p3, bit, 3)))
-        high = either(either(column(p4, bit, 4), column(p5, bit, 5)), either(column(p6, bit, 6), column(p7, bit, 7)))
-        place = first + COLUMN * bit
+        p7 = unlike(p7, carry)
+    _write(row, columns, (one, two, four, p3, p4, p5, p6, p7), factor, offset, over)
+
+
+@njit(cache=True, nogil=True, inline="always")
+def _write(row: Any, columns: Any, planes: Any, factor: Any, offset: Any, over: Any) -> None:  # noqa: PLR0917
+    """Turn the planes, bit by bit of all counts, into counts, and add or write `columns` columns of them.
+
+    Plane p has bit p of 256 counts, bit s of each of its bytes for column s: eight planes are matrices of 8 by 8 bits,
+    one for each byte, which are turned over in three rounds of exchanges.
+    """
+    one, two, four, p3, p4, p5, p6, p7 = planes
+    one, p4 = _exchange(one, p4, 4, _HALF)
+    two, p5 = _exchange(two, p5, 4, _HALF)
+    four, p6 = _exchange(four, p6, 4, _HALF)
+    p3, p7 = _exchange(p3, p7, 4, _HALF)
+    one, four = _exchange(one, four, 2, _QUARTERS)
+    two, p3 = _exchange(two, p3, 2, _QUARTERS)
+    p4, p6 = _exchange(p4, p6, 2, _QUARTERS)
+    p5, p7 = _exchange(p5, p7, 2, _QUARTERS)
+    one, two = _exchange(one, two, 1, _EIGHTHS)
+    four, p3 = _exchange(four, p3, 1, _EIGHTHS)
+    p4, p5 = _exchange(p4, p5, 1, _EIGHTHS)
+    p6, p7 = _exchange(p6, p7, 1, _EIGHTHS)
+    _put(row, 0, columns, one, factor, offset, over)
+    _put(row, 1, columns, two, factor, offset, over)
+    _put(row, 2, columns, four, factor, offset, over)
+    _put(row, 3, columns, p3, factor, offset, over)
+    _put(row, 4, columns, p4, factor, offset, over)
+    _put(row, 5, columns, p5, factor, offset, over)
+    _put(row, 6, columns, p6, factor, offset, over)
+    _put(row, 7, columns, p7, factor, offset, over)
+
+
+@njit(cache=True, nogil=True)
+def _exchange(one: Any, other: Any, shift: Any, mask: Any) -> Any:
+    """Swap the upper bits of one, `shift` above the mask, with the lower bits of the other."""
+    differing = crossed(one, other, shift, mask)
+    return unlike(one, raised(differing, shift)), unlike(other, differing)
+
+
+@njit(cache=True, nogil=True)
+def _put(row: Any, column: Any, columns: Any, counts: Any, factor: Any, offset: Any, over: Any) -> None:  # noqa: PLR0917
+    """Write or add the counts of one column, where the block has it."""
+    if column < columns:
         if over:
-            set_counts(row, place, either(low, high), factor, offset)
+            set_counts(row, COLUMN * column, counts, factor, offset)
         else:
-            add_counts(row, place, either(low, high), factor, offset)
-        if many:
-            counts = either(either(column(p8, bit, 0), column(p9, bit, 1)), column(p10, bit, 2))
-            add_counts(row, place, counts, np.int16(factor << 8), np.int16(0))
+            add_counts(row, COLUMN * column, counts, factor, offset)

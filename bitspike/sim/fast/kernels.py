@@ -9,7 +9,17 @@ from typing import Any
 import numpy as np
 from numba import njit
 
-from bitspike.sim.fast.vectors import LANES, accumulate
+from bitspike.sim.fast.vectors import (
+    COLUMN,
+    LANES,
+    accumulate,
+    add_bytes,
+    add_sums,
+    load_bytes,
+    set_sums,
+    store_bytes,
+    zero_bits,
+)
 
 #: Target neurons whose weights stay in a core's cache while the rows of a tile pass.
 BLOCK = 1024
@@ -53,51 +63,107 @@ def dense_events(events: Any, graded: Any, weights: Any, pairs: Any, inputs: Any
 
 
 @njit(cache=True, nogil=True)
-def windowed_events(  # noqa: PLR0917
-    events: Any, graded: Any, weights: Any, window: Any, shape: Any, begins: Any, scratch: Any, pairs: Any, inputs: Any
+def window_sums(  # noqa: PLR0917
+    events: Any, tables: Any, shape: Any, most: Any, factor: Any, frame: Any, pairs: Any, fresh: Any, inputs: Any
 ) -> None:
-    """Add what each event sends through a sliding window.
+    """Add what binary spikes send through a sliding window: sums of a byte, poured out before one could overflow.
 
     Args:
-        events, graded, pairs: as in :func:`dense_events`.
-        weights: effective, shape (source channels, window places, target channels of a group in whole lanes), int16.
-        window: of each place of the source, where its list begins; and the lists: window place and target place.
-        shape: target channels and places.
-        begins: the first target channel of each source channel's group.
-        scratch: target places times target channels, and room for the lanes of one group more, int16.
-        inputs: result, added to, shape (rows, target channels * places in whole columns), int16.
+        events, pairs: as in :func:`dense_events`.
+        tables: weights, int8, and sources of a :class:`~bitspike.sim.fast.windows.Windows`.
+        shape: its reach and inner.
+        most: events that no sum of a byte can overflow with.
+        factor: of the weights, a power of two.
+        frame: zeros where the targets are, and again when it returns, int8.
+        fresh: whether what was left in the inputs is forgotten; the pairs then have every row.
+        inputs: result, added to, shape (rows, targets in whole columns), int16, and room for a vector.
+    """
+    places, _, offsets, active = events
+    weights, sources = tables
+    (rows, columns, lanes, down, aside), inner = shape
+    flat, width = inputs.ravel(), inputs.shape[1]
+    for pair in range(len(pairs)):
+        at = offsets[pairs[pair, 1]]
+        end = at + active[pairs[pair, 1]]
+        over = fresh
+        while over or at < end:
+            stop = min(end, at + most)
+            for event in range(np.uint64(at), np.uint64(stop)):
+                source = np.uint64(places[event])
+                start, total = np.int64(sources[source, 0]), np.int64(sources[source, 1])
+                for _ in range(rows):
+                    for column in range(columns):
+                        for lane in range(0, lanes, COLUMN):
+                            add_bytes(frame, total + column * aside + lane, weights, start + lane)
+                        start += lanes
+                    total += down
+            _pour(frame, inner, down, aside, flat, pairs[pair, 0] * width, np.int16(factor), over)
+            if over:
+                inputs[pairs[pair, 0], inner[1] * inner[2] * inner[3] :] = 0
+            over, at = False, stop
+
+
+@njit(cache=True, nogil=True)
+def _pour(  # noqa: PLR0917
+    frame: Any, inner: Any, down: Any, aside: Any, inputs: Any, at: Any, factor: Any, over: Any
+) -> None:
+    """Add scaled sums of a byte to the inputs, or write them over those, place by place, and clear them."""
+    first, rows, columns, channels = inner
+    if aside == channels:
+        columns, channels = 1, columns * channels
+    for row in range(rows):
+        for column in range(columns):
+            begin = first + row * down + column * aside
+            for lane in range(0, channels, COLUMN):
+                sums = load_bytes(frame, begin + lane)
+                store_bytes(frame, begin + lane, zero_bits())
+                if over:
+                    set_sums(inputs, at + lane, sums, factor, np.int16(0))
+                else:
+                    add_sums(inputs, at + lane, sums, factor, np.int16(0))
+            at += channels
+
+
+@njit(cache=True, nogil=True)
+def windowed_events(  # noqa: PLR0917
+    events: Any, graded: Any, tables: Any, shape: Any, frame: Any, pairs: Any, inputs: Any
+) -> None:
+    """Add what each event sends through a sliding window, with weights or payloads of several bits.
+
+    Args:
+        events, graded, pairs, inputs: as in :func:`dense_events`.
+        tables, shape: as in :func:`window_sums`, the weights int16.
+        frame: room for the sums, int16.
     """
     places, values, offsets, active = events
-    lists, window_places, targets = window
-    channels, area = shape
-    source_area = len(lists) - 1
-    _, taps, lanes = weights.shape
-    flat = weights.ravel()
+    weights, sources = tables
+    (rows, columns, lanes, down, aside), (first, high, wide, channels) = shape
     for pair in range(len(pairs)):
         row = pairs[pair, 1]
         if active[row] == 0:
             continue
-        scratch[:] = 0
+        frame[:] = 0
         for at in range(offsets[row], offsets[row] + active[row]):
-            channel, place = divmod(places[at], source_area)
             value = np.int16(values[at]) if graded else np.int16(1)
-            for entry in range(lists[place], lists[place + 1]):
-                start = (channel * taps + window_places[entry]) * lanes
-                total = targets[entry] * channels + begins[channel]
-                for lane in range(0, lanes, LANES):
-                    accumulate(scratch, total + lane, flat, start + lane, value)
-        total_row = inputs[pairs[pair, 0]]
-        for channel in range(channels):
-            for place in range(area):
-                total_row[channel * area + place] += scratch[place * channels + channel]
+            start, total = np.int64(sources[places[at], 0]), np.int64(sources[places[at], 1])
+            for _ in range(rows):
+                for column in range(columns):
+                    for lane in range(0, lanes, LANES):
+                        accumulate(frame, total + column * aside + lane, weights, start + lane, value)
+                    start += lanes
+                total += down
+        for y in range(high):
+            for x in range(wide):
+                begin, to = first + y * down + x * aside, (y * wide + x) * channels
+                _add_row(inputs[pairs[pair, 0], to : to + channels], frame[begin : begin + channels])
 
 
 @njit(cache=True, nogil=True)
-def identity_events(events: Any, graded: Any, weight: Any, pairs: Any, inputs: Any) -> None:
-    """Add one weight to the counterpart of each event."""
+def identity_events(events: Any, graded: Any, weight: Any, targets: Any, pairs: Any, inputs: Any) -> None:  # noqa: PLR0917
+    """Add one weight to the counterpart of each event: `targets` has that of each source."""
     places, values, offsets, active = events
     for pair in range(len(pairs)):
         total = inputs[pairs[pair, 0]]
         begin = offsets[pairs[pair, 1]]
         for at in range(begin, begin + active[pairs[pair, 1]]):
-            total[places[at]] += np.int16(weight * values[at]) if graded else np.int16(weight)
+            total[targets[places[at]]] += np.int16(weight * values[at]) if graded else np.int16(weight)

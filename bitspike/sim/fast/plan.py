@@ -8,6 +8,7 @@ from dataclasses import dataclass
 
 from bitspike.convert.network import IntegerNetwork, Population
 from bitspike.sim.fast.delivery import Deliver, prepare
+from bitspike.sim.fast.layout import Layout, layouts
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -43,11 +44,13 @@ class Plan:
         network: what was prepared.
         groups: in the order in which they take their turns.
         leads: of each input and population the steps for which its spikes are still read: its longest delay.
+        layouts: the order in which the neurons of each are kept.
     """
 
     network: IntegerNetwork
     groups: tuple[Group, ...]
     leads: dict[str, int]
+    layouts: dict[str, Layout]
 
     @property
     def widest(self) -> int:
@@ -58,8 +61,14 @@ class Plan:
 def make_plan(network: IntegerNetwork) -> Plan:
     """Prepare a legal network."""
     graded = {p.name for p in network.populations if p.graded}
+    orders = layouts(network)
     found = [
-        Synapses(source=c.source, target=c.target, delay=c.delay, deliver=prepare(c, c.source in graded))
+        Synapses(
+            source=c.source,
+            target=c.target,
+            delay=c.delay,
+            deliver=prepare(c, c.source in graded, orders[c.source], orders[c.target]),
+        )
         for c in network.connections
     ]
     groups = tuple(
@@ -71,7 +80,7 @@ def make_plan(network: IntegerNetwork) -> Plan:
         for names in _turns(network)
     )
     leads = {node.name: max((s.delay for s in found if s.source == node.name), default=0) for node in network.nodes()}
-    return Plan(network=network, groups=groups, leads=leads)
+    return Plan(network=network, groups=groups, leads=leads, layouts=orders)
 
 
 def _turns(network: IntegerNetwork) -> list[set[str]]:

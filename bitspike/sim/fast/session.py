@@ -14,8 +14,10 @@ import numpy.typing as npt
 from bitspike.convert.network import DECAY_ONE, STATE_SHIFT, Input, Population
 from bitspike.sim.fast import neurons
 from bitspike.sim.fast.delivery import Deliver
+from bitspike.sim.fast.layout import Layout
 from bitspike.sim.fast.plan import Group, Plan
-from bitspike.sim.fast.sources import Array, Bits, Events, Payloads, pack, whole
+from bitspike.sim.fast.sources import Array, Bits, Events, Payloads, empty, pack, whole, zeros
+from bitspike.sim.fast.vectors import COLUMN
 
 _NONE = np.empty((0, 0, 0), np.int32)
 Source = Bits | Payloads
@@ -43,8 +45,8 @@ class Session:
 
     def __init__(self, plan: Plan, samples: int) -> None:
         self.plan, self.samples, self.step = plan, samples, 0
-        self._bias = {p.name: _filled(p) for p in plan.network.populations}
-        self._states = {p.name: np.zeros((2, samples, whole(p.size)), np.int32) for p in plan.network.populations}
+        self._bias = {p.name: _filled(p, plan.layouts[p.name]) for p in plan.network.populations}
+        self._states = {p.name: zeros((2, samples, whole(p.size)), np.int32) for p in plan.network.populations}
         self._tails = {node.name: _silence(node, samples, plan.leads[node.name]) for node in plan.network.nodes()}
         self._room: dict[tuple[str, str], Array] = {}
         self._pairs: dict[tuple[int, int, int], Array] = {}
@@ -56,10 +58,10 @@ class Session:
             array[:] = 0
 
     def room(self, name: str, use: str, shape: tuple[int, ...], dtype: npt.DTypeLike) -> Array:
-        """An array for one use of one population, with whatever was left in it."""
+        """An array for one use of one population, with whatever was left in it, and room for a vector behind it."""
         size = math.prod(shape)
-        if (name, use) not in self._room or self._room[name, use].size < size:
-            self._room[name, use] = np.empty(size, dtype)
+        if (name, use) not in self._room or self._room[name, use].size < size + COLUMN:
+            self._room[name, use] = empty((size + COLUMN,), dtype)
         return self._room[name, use][:size].reshape(shape)
 
     def pairs(self, steps: int, lead: int, delay: int) -> Array:
@@ -138,6 +140,7 @@ class _Turn:
             session.room(name, use, shape, np.int32) if recorded else _NONE for use in ("u", "v")
         )
         self._state, self._bias = session._states[name], session._bias[name]
+        self._layout = session.plan.layouts[name]
         self._settings = (
             np.int32(DECAY_ONE - population.du),
             np.int32(DECAY_ONE - population.dv),
@@ -172,15 +175,16 @@ class _Turn:
 
     def chunk(self) -> Chunk:
         """What is recorded."""
-        size = self.population.size
+        size, outside = self.population.size, self._layout.outside
         spikes = self.fired.dense(slice(self.lead, self.lead + self.steps))
-        return Chunk(spikes=spikes, u=self.currents[..., :size], v=self.membranes[..., :size])
+        u, v = self.currents[..., :size], self.membranes[..., :size]
+        return Chunk(spikes=outside(spikes), u=outside(u) if len(u) else u, v=outside(v) if len(v) else v)
 
 
-def _filled(population: Population) -> Array:
+def _filled(population: Population, layout: Layout) -> Array:
     """Return the bias in 1/64 weight unit, filled up to whole columns with neurons that never fire."""
-    bias = np.zeros(whole(population.size), np.int32)
-    bias[: population.size] = population.bias
+    bias = zeros((whole(population.size),), np.int32)
+    bias[: population.size] = population.bias[layout.order]
     return bias
 
 

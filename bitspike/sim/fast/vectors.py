@@ -117,25 +117,32 @@ def _zero(context):  # type: ignore[no-untyped-def]  # noqa: ANN001, ANN202, ARG
     return _BITS(), generate
 
 
-def _column(context, plane, bit, weight):  # type: ignore[no-untyped-def]  # noqa: ANN001, ANN202, ARG001
+def _crossed(context, one, other, shift, mask):  # type: ignore[no-untyped-def]  # noqa: ANN001, ANN202, ARG001
     def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:  # noqa: ARG001
-        plane, bit, weight = arguments
-        ones = builder.and_(
-            builder.lshr(plane, _splat(builder, _BITS.form, bit)), _everywhere(_BITS.form, 0x0101010101010101)
-        )
-        return builder.shl(ones, _splat(builder, _BITS.form, weight))
+        one, other, shift, mask = arguments
+        moved = builder.lshr(one, _splat(builder, _BITS.form, shift))
+        return builder.and_(builder.xor(moved, other), _splat(builder, _BITS.form, mask))
 
-    return _BITS(plane, bit, weight), generate
+    return _BITS(one, other, shift, mask), generate
 
 
-def _write_counts(added: bool) -> Any:
-    """Return the operation that adds scaled counts to what lies there, or writes them over it."""
+def _raised(context, bits, shift):  # type: ignore[no-untyped-def]  # noqa: ANN001, ANN202, ARG001
+    def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:  # noqa: ARG001
+        bits, shift = arguments
+        return builder.shl(bits, _splat(builder, _BITS.form, shift))
 
-    def write(context, array, place, counts, factor, offset):  # type: ignore[no-untyped-def]  # noqa: ANN001, ANN202, ARG001, PLR0917
+    return _BITS(bits, shift), generate
+
+
+def _write_bytes(added: bool, signed: bool) -> Any:
+    """Return the operation that adds scaled bytes to what lies there, or writes them over it."""
+
+    def write(context, array, place, numbers, factor, offset):  # type: ignore[no-untyped-def]  # noqa: ANN001, ANN202, ARG001, PLR0917
         def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
-            array, place, counts, factor, offset = arguments
+            array, place, numbers, factor, offset = arguments
             shorts = ir.VectorType(_SHORT, COLUMN)
-            wide = builder.zext(builder.bitcast(counts, ir.VectorType(_BYTE, COLUMN)), shorts)
+            narrow = builder.bitcast(numbers, ir.VectorType(_BYTE, COLUMN))
+            wide = builder.sext(narrow, shorts) if signed else builder.zext(narrow, shorts)
             scaled = builder.mul(wide, _splat(builder, shorts, factor))
             scaled = builder.add(scaled, _splat(builder, shorts, offset))
             where = _at(context, builder, signature.args[0], array, place, shorts)
@@ -144,9 +151,21 @@ def _write_counts(added: bool) -> Any:
             builder.store(scaled, where, align=2)
             return context.get_dummy_value()
 
-        return types.void(array, place, counts, factor, offset), generate
+        return types.void(array, place, numbers, factor, offset), generate
 
     return intrinsic(write)
+
+
+def _add_bytes(context, array, place, weights, start):  # type: ignore[no-untyped-def]  # noqa: ANN001, ANN202, ARG001
+    def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
+        array, place, weights, start = arguments
+        form = ir.VectorType(_BYTE, COLUMN)
+        where = _at(context, builder, signature.args[0], array, place, form)
+        row = builder.load(_at(context, builder, signature.args[2], weights, start, form), align=1)
+        builder.store(builder.add(builder.load(where, align=1), row), where, align=1)
+        return context.get_dummy_value()
+
+    return types.void(array, place, weights, start), generate
 
 
 def _accumulate(context, array, place, weights, start, value):  # type: ignore[no-untyped-def]  # noqa: ANN001, ANN202, ARG001, PLR0917
@@ -231,12 +250,24 @@ either: Any = _both(_BITS, lambda builder, one, other: builder.or_(one, other))
 """either(one, other): the bits that one has at least."""
 unlike: Any = _both(_BITS, lambda builder, one, other: builder.xor(one, other))
 """unlike(one, other): the bits in which they differ."""
-column: Any = intrinsic(_column)
-"""column(plane, bit, weight): of each byte its bit `bit`, times 2^weight, weight 0 to 7."""
-add_counts: Any = _write_counts(added=True)
+crossed: Any = intrinsic(_crossed)
+"""crossed(one, other, shift, mask): the bits of `mask` in which `other` and `one`, moved down by `shift`, differ."""
+raised: Any = intrinsic(_raised)
+"""raised(bits, shift): moved up by `shift`."""
+add_counts: Any = _write_bytes(added=True, signed=False)
 """add_counts(array, place, counts, factor, offset): add ``factor * count + offset`` to 32 int16, one for each byte."""
-set_counts: Any = _write_counts(added=False)
+set_counts: Any = _write_bytes(added=False, signed=False)
 """set_counts(array, place, counts, factor, offset): write them over what lies there."""
+add_sums: Any = _write_bytes(added=True, signed=True)
+"""add_sums(array, place, sums, factor, offset): as add_counts, for bytes with a sign."""
+set_sums: Any = _write_bytes(added=False, signed=True)
+"""set_sums(array, place, sums, factor, offset): as set_counts, for bytes with a sign."""
+load_bytes: Any = _load(_BITS, _QUAD, 1)
+"""load_bytes(array, place): 32 bytes from a place of an int8 array, as a vector of bits."""
+store_bytes: Any = _store(_BITS, 1)
+"""store_bytes(array, place, vector)."""
+add_bytes: Any = intrinsic(_add_bytes)
+"""add_bytes(array, place, weights, start): add 32 int8 of `weights` to 32 int8."""
 accumulate: Any = intrinsic(_accumulate)
 """accumulate(array, place, weights, start, value): add `value` times sixteen int16 of `weights` to sixteen int16."""
 load_states: Any = _load(_STATES, _INT, 4)
