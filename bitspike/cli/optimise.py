@@ -23,8 +23,8 @@ def optimise(
         typer.Option(
             "--pass",
             metavar="PASS",
-            help="fold, merge, prune, common, hold, quiet, split:NEURONS, retime[:MAX_DELAY]; may be given several "
-            "times, and they run in that order. Default: fold, merge, prune.",
+            help="fold, merge, prune, common, hold, quiet, split:NEURONS, fan-in:SOURCES, fan-in-binary:SOURCES, "
+            "retime[:MAX_DELAY]; may be given several times, and they run in that order. Default: fold, merge, prune.",
         ),
     ] = None,
     data: Annotated[

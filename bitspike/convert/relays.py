@@ -41,7 +41,7 @@ def relayed(network: IntegerNetwork, max_delay: int) -> IntegerNetwork:
             populations.append(node)
         needed = max(((c.delay - 1) // max_delay for c in far if c.source == node.name), default=0)
         for number in range(1, needed + 1):
-            name = _name(node.name, f"_relay{number}", taken)
+            name = free_name(node.name, f"_relay{number}", taken)
             before = names.get((node.name, number - 1), node.name)
             names[node.name, number] = name
             start = network.latencies()[node.name] + number * max_delay
@@ -68,7 +68,7 @@ def waiting(network: IntegerNetwork, immediate: Callable[[Connection], bool]) ->
         if isinstance(node, Population):
             populations.append(node)
         for steps in sorted({c.delay - 1 for c in late if c.source == node.name}):
-            name = names[node.name, steps] = _name(node.name, f"_wait{steps}", taken)
+            name = names[node.name, steps] = free_name(node.name, f"_wait{steps}", taken)
             start = network.latencies()[node.name] + steps
             populations.append(_relay(node, name, min(start, latest)))
     hops = tuple(
@@ -104,7 +104,8 @@ def _relay(node: Input | Population, name: str, start: int) -> Population:
     )
 
 
-def _name(source: str, ending: str, taken: set[str]) -> str:
+def free_name(source: str, ending: str, taken: set[str]) -> str:
+    """`source` and `ending` in a name that is not `taken`, which it is from then on."""
     while (found := source[: 64 - len(ending)] + ending) in taken:
         ending = f"_{ending}"
     taken.add(found)

@@ -11,8 +11,8 @@ Rules:
    not acted before. Spikes that it sent before its start reach the next population before that one's own start, and
    are erased with it.
 4. Over a connection that had a delay of its own, such an early spike would arrive after the start and count. A network
-   in which that can happen (a bias upstream of such a connection) is refused, unless the run is led by steps in which
-   an input keeps it quiet (:mod:`bitspike.convert.passes.quiet`).
+   in which that can happen (upstream of such a connection, a bias that alone makes a neuron fire) is refused, unless
+   the run is led by steps in which an input keeps it quiet (:mod:`bitspike.convert.passes.quiet`).
 5. Where a delay is beyond what the chip has, relays pass the spikes on (:mod:`bitspike.convert.relays`).
 6. A network that is in chip time already, with delays that the chip has, is returned as it is.
 
@@ -22,11 +22,10 @@ currents and membranes.
 
 from dataclasses import replace
 
-import numpy as np
-
 from bitspike.convert.network import IntegerNetwork
 from bitspike.convert.relays import relayed
 from bitspike.convert.rules import MAX_DELAY, check
+from bitspike.convert.silence import unfed_firing
 from bitspike.errors import UnsupportedError, UsageError
 
 
@@ -84,12 +83,12 @@ def in_chip_time(network: IntegerNetwork) -> bool:
 def refuse_early_spikes(network: IntegerNetwork, latency: dict[str, int]) -> None:
     """UnsupportedError by rule 4, for any `latency`.
 
-    A population is early where it, or one that feeds it, has a bias and a latency to act in.
+    A population is early where it, or one that feeds it, has a bias that makes it fire and a latency to act in.
     """
     early: set[str] = set()
     for p in network.populations:
         fed = any(c.source in early for c in network.incoming(p.name))
-        if latency[p.name] > 0 and (fed or bool(np.any(p.bias_mantissa > 0))):
+        if latency[p.name] > 0 and (fed or unfed_firing(p).any()):
             early.add(p.name)
     for c in network.connections:
         if c.delay > 0 and c.source in early:

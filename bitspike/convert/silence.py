@@ -38,6 +38,12 @@ def silent_neurons(network: IntegerNetwork) -> dict[str, npt.NDArray[np.bool_]]:
             return {name: value == 0 for name, value in most.items()}
 
 
+def unfed_firing(p: Population) -> npt.NDArray[np.bool_]:
+    """Which neurons of a population can fire by their bias alone, without input."""
+    found: npt.NDArray[np.bool_] = _limit(p.bias, p.dv) > p.vth << STATE_SHIFT
+    return found
+
+
 def _largest_spikes(network: IntegerNetwork, p: Population, most: Mapping[str, Integers]) -> Integers:
     """The largest value of each neuron's spikes; where a payload has no simple bound, what the register holds."""
     high = np.zeros(p.size, np.int64)

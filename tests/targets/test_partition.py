@@ -196,9 +196,10 @@ def test_one_less_takes_another_core_or_is_refused(network, resource, limit, cor
     assert partition(network, with_limits(**less)).core_count == cores + 1
     with pytest.raises(LimitError) as caught:
         partition(network, with_limits(cores=cores, **less))
+    proved = "" if resource == "synapse_formats" else " or more"
     assert str(caught.value) == (
-        f"network small does not fit tiny: network: {cores + 1} cores, limit {cores} "
-        "(fewer neurons or synapses would help: `bitspike optimise --pass prune`; or a second chip)"
+        f"network small does not fit tiny: network: {cores + 1} cores{proved}, limit {cores} "
+        "(fewer neurons or synapses would help: `bitspike optimise --pass prune`; or 2 chips)"
     )
 
 
@@ -296,7 +297,7 @@ def test_every_violation_is_told_at_once():
         SPIKES, shape=(40,),
     )  # fmt: skip
     with pytest.raises(LimitError) as caught:
-        partition(network, with_limits(threshold_bits=16))
+        partition(network, with_limits(threshold_bits=16, neurons=1, cores=3))
     told = [f"{v.thing}: {v.used} {v.resource}, limit {v.limit}" for v in caught.value.violations]
     assert told == [
         "population a: 2000 of bias mantissa, limit 1023",
@@ -305,8 +306,10 @@ def test_every_violation_is_told_at_once():
         "population out: 7 of bias exponent, limit 6",
         "connection input -> a: 9 bits for weights -129..127, exactly, limit 8",
         "population a: one neuron: 40 input axons, limit 32",
+        "network: 4 cores or more, limit 3",
     ]
-    assert str(caught.value).count("; ") == 5
+    assert str(caught.value).count("; ") == 7
+    assert str(caught.value).endswith("`bitspike optimise --pass prune`; or 2 chips)")
     again = caught.value.__reduce__()
     assert str(again[0](*again[1])) == str(caught.value)
 

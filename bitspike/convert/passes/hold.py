@@ -17,7 +17,7 @@ Rules:
    networks with biases can be retimed, and a staggered reset clears the rest. Where `staggered` is False, for a target
    that has none, `r` must be 0.
 4. A population with a bias that breaks rule 2 or 3 is refused by name. One that no connection leads to is left alone,
-   since it has no latency, and so is a bias that is negative throughout, but where `staggered` is False.
+   since it has no latency, and so is one of which no neuron fires by its bias alone, but where `staggered` is False.
 5. A network in chip time is refused: hold first, retime then.
 
 The claim: every spike and every membrane is what it was, before and after retiming.
@@ -29,6 +29,7 @@ import numpy as np
 import numpy.typing as npt
 
 from bitspike.convert.network import DECAY_ONE, STATE_SHIFT, Connection, Dense, IntegerNetwork, Population
+from bitspike.convert.silence import unfed_firing
 from bitspike.convert.weights import weights_of
 from bitspike.errors import UnsupportedError
 
@@ -63,8 +64,8 @@ def hold(network: IntegerNetwork, staggered: bool = True) -> IntegerNetwork:
 
 
 def _acts_early(network: IntegerNetwork, p: Population, staggered: bool) -> bool:
-    bias = p.bias_mantissa
-    return bool(np.any(bias > 0) if staggered else np.any(bias)) and bool(network.incoming(p.name))
+    early = unfed_firing(p) if staggered else p.bias_mantissa
+    return bool(np.any(early)) and bool(network.incoming(p.name))
 
 
 def _parts(p: Population, staggered: bool) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.int32]]:

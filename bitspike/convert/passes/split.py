@@ -26,6 +26,7 @@ from bitspike.convert.connection import Connection
 from bitspike.convert.connections import Conv2d, Dense, Identity, SumPool2d, Windowed
 from bitspike.convert.network import IntegerNetwork, Population
 from bitspike.convert.passes.blocks import spatial
+from bitspike.convert.relays import free_name
 from bitspike.convert.weights import weights_of
 from bitspike.errors import UnsupportedError, UsageError
 
@@ -78,7 +79,7 @@ def parts_of(network: IntegerNetwork, neurons: int) -> Parts:
     for p in network.populations:
         count, number = counts[p.name], units[p.name]
         ends = [number * k // count * (p.size // number) for k in range(count + 1)]
-        names = [_part_name(p.name, k, taken) for k in range(count)] if count > 1 else [p.name]
+        names = [free_name(p.name, f"_{k}", taken) for k in range(count)] if count > 1 else [p.name]
         parts[p.name] = [(name, slice(ends[k], ends[k + 1])) for k, name in enumerate(names)]
     return parts
 
@@ -94,14 +95,6 @@ def _balance(network: IntegerNetwork, units: dict[str, int], counts: dict[str, i
         for ends in tied:
             most = max(counts[end] for end in ends)
             counts.update(dict.fromkeys(ends, most))
-
-
-def _part_name(name: str, number: int, taken: set[str]) -> str:
-    ending = f"_{number}"
-    while (found := name[: 64 - len(ending)] + ending) in taken:
-        ending = f"_{ending}"
-    taken.add(found)
-    return found
 
 
 def _part_shape(p: Population, where: slice, by_channel: bool) -> tuple[int, ...]:

@@ -11,7 +11,7 @@ from bitspike.errors import UsageError
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Pass:
-    """One row of the table: the function of the same name in `module`.
+    """One row of the table: the function of the same name in `module`, with _ for a hyphen.
 
     Attributes:
         name: as ``--pass`` takes it.
@@ -27,7 +27,7 @@ class Pass:
 
     def load(self) -> Callable[..., IntegerNetwork]:
         """Import the pass."""
-        found: Callable[..., IntegerNetwork] = getattr(import_module(self.module), self.name)
+        found: Callable[..., IntegerNetwork] = getattr(import_module(self.module), self.name.replace("-", "_"))
         return found
 
 
@@ -42,6 +42,10 @@ PASSES: dict[str, Pass] = {
         Pass(name="hold", summary="biases from a clock, so that none acts early", module=_HERE + "hold"),
         Pass(name="quiet", summary="an input for the gap between samples in a row", module=_HERE + "quiet"),
         Pass(name="split", summary="populations of at most N neurons", module=_HERE + "split", option="neurons"),
+        Pass(name="fan-in", summary="sums of at most N sources, joined from graded spikes",
+             module=_HERE + "fan_in", option="sources"),
+        Pass(name="fan-in-binary", summary="sums of at most N sources, joined from their digits",
+             module=_HERE + "fan_in_binary", option="sources"),
         Pass(name="retime", summary="chip time, delays of at most N steps", module="bitspike.convert.retime",
              option="max_delay"),
     )

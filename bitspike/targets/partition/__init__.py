@@ -5,8 +5,8 @@
 (:mod:`~bitspike.targets.partition.bounds`) and beside greedy first-fit. Neurons of inputs lie on no core: spikes enter
 from outside, and take input axons where they arrive.
 
-A neuron whose sources alone take more than a core has is refused by name. Its sum would have to be made in parts that
-are sent on, and a spike of one bit cannot carry a part of a sum.
+A neuron whose sources alone take more than a core has is refused by name, with the pass that makes its sum in parts
+(:mod:`bitspike.convert.passes.fan_in`): that changes the network, its latency and its cost, and is left to the user.
 """
 
 import os
@@ -156,10 +156,12 @@ def partition(network: IntegerNetwork, chip: str | os.PathLike[str] | Chip) -> P
     delay = target.limit("delay_steps") or MAX_DELAY
     timed = retime(check(network), min(delay, MAX_DELAY))
     needs = Needs(timed, target)
-    broken = (*register_violations(timed, target), *neuron_violations(needs))
-    if broken:
-        raise LimitError(network.name, target.name, broken)
+    broken = [*register_violations(timed, target), *neuron_violations(needs)]
     bound = lower_bound(needs)
+    if bound.cores > target.cores.value:
+        broken.append(core_violation(bound.cores, target, least=True))
+    if broken:
+        raise LimitError(network.name, target.name, tuple(broken))
     try:
         packed, baseline = pack(needs, bound.cores)
     except Unfit as unfit:

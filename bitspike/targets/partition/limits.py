@@ -4,7 +4,7 @@ Each function yields violations; nothing is raised before all are known. What is
 """
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -23,6 +23,8 @@ CHECKED = (
     "threshold_bits", "state_bits", "accumulator_bits", "payload_bits",
 )  # fmt: skip
 _FEWER = "fewer or pruned sources would help: `bitspike optimise --pass prune`"
+#: What a neuron takes less of where it has fewer sources.
+_BY_SOURCES = ("synapse_bits", "input_axons")
 #: What would help where a core has too little.
 HELP = {
     "neurons": "none: a core holds one neuron at least",
@@ -95,12 +97,21 @@ def register_violations(network: IntegerNetwork, chip: Chip) -> Iterator[Violati
 def neuron_violations(needs: Needs) -> Iterator[Violation]:
     """Resources of which a neuron alone takes more than an empty core has: the worst of each population."""
     for name in needs.shapes:
-        worst: dict[str, tuple[int, int]] = {}
+        worst: dict[str, tuple[int, int, int]] = {}
         for box in _single(needs, name):
-            for resource, used, limit in needs.incoming(name, box).excess(needs.chip):
-                worst[resource] = max(worst.get(resource, (0, 0)), (used, limit))
-        for resource, (used, limit) in worst.items():
-            yield violation(f"population {name}: one neuron", resource, used, limit)
+            load = needs.incoming(name, box)
+            for resource, used, limit in load.excess(needs.chip):
+                worst[resource] = max(worst.get(resource, (0, 0, 0)), (used, limit, load.input_axons))
+        for resource, (used, limit, axons) in worst.items():
+            broken = violation(f"population {name}: one neuron", resource, used, limit)
+            parts = _in_parts(needs.chip, axons * limit // used) if resource in _BY_SOURCES else ""
+            yield replace(broken, help=broken.help + parts)
+
+
+def _in_parts(chip: Chip, sources: int) -> str:
+    """The pass that makes sums of at most so many `sources`; empty where that is too few for one."""
+    binary = chip.limit("payload_bits") == 0
+    return f", or a sum in parts: `--pass fan-in{'-binary' * binary}:{sources}`" if sources > 1 else ""
 
 
 def load_violations(thing: str, load: Load, chip: Chip) -> Iterator[Violation]:
@@ -114,11 +125,12 @@ def violation(thing: str, resource: str, used: int, limit: int) -> Violation:
     return Violation(thing=thing, resource=RESOURCES[resource], used=used, limit=limit, help=HELP[resource])
 
 
-def core_violation(used: int, chip: Chip) -> Violation:
-    """More cores than the chip has."""
+def core_violation(used: int, chip: Chip, *, least: bool = False) -> Violation:
+    """More cores than the chip has: `used`, or as the lower bound says at `least` so many."""
+    limit = chip.cores.value
     return Violation(
-        thing="network", resource="cores", used=used, limit=chip.cores.value,
-        help="fewer neurons or synapses would help: `bitspike optimise --pass prune`; or a second chip",
+        thing="network", resource="cores or more" if least else "cores", used=used, limit=limit,
+        help=f"fewer neurons or synapses would help: `bitspike optimise --pass prune`; or {-(-used // limit)} chips",
     )  # fmt: skip
 
 

@@ -57,7 +57,10 @@ def test_options_stand_behind_a_colon():
 @pytest.mark.parametrize(
     ("text", "message"),
     [
-        ("shrink", "pass 'shrink'; expected one of fold, merge, prune, common, hold, quiet, split, retime"),
+        (
+            "shrink",
+            "pass 'shrink'; expected one of fold, merge, prune, common, hold, quiet, split, fan-in, fan-in-binary, ",
+        ),
         ("prune:3", "pass 'prune:3'; prune takes no number"),
         ("split:few", "pass 'split:few'; expected a whole number of neurons after the colon"),
         ("split:", "pass 'split:'; expected a whole number of neurons after the colon"),
