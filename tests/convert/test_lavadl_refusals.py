@@ -23,6 +23,11 @@ def told(path, **options):
 REFUSED = [
     ([dense_layer(FIRST, weight=np.array([[0.5, 1]]))], "layer 0: weight is not integers"),
     ([dense_layer(FIRST, weight=np.array([[np.nan, 1]]))], "layer 0: weight is not integers"),
+    # A signalling NaN, which a damaged file can hold and rounding would warn of.
+    (
+        [dense_layer(FIRST, weight=np.array([[0x7F800001, 0]], np.uint32).view(np.float32))],
+        "layer 0: weight is not integers",
+    ),
     ([dense_layer(FIRST, weight=np.array([1, -1, 1]))],
      "layer 0: weight of shape (3,); expected (targets, sources)"),
     ([dense_layer(FIRST, shape=np.array([3]))], "layer 0: shape (3,), and 2 rows of weight; expected as many"),

@@ -72,7 +72,7 @@ class InputNeurons(Value):
             UsageError: where the drive does not fit the neurons, or a membrane would leave its 24 bits.
         """
         wide = np.asarray(drive)
-        if wide.dtype.kind == "f" and bool(np.all(wide == np.rint(wide))):
+        if wide.dtype.kind == "f" and bool(np.all(np.isfinite(wide)) and np.all(wide == np.rint(wide))):
             wide = wide.astype(np.int64)
         if wide.ndim < 2 or wide.dtype.kind not in "iu" or wide.size != len(wide) * self.size:
             raise UsageError(

@@ -63,8 +63,9 @@ class Layer:
     def integers(self, key: str) -> Integers:
         """Whole numbers, as integers or as floats."""
         array = self._entry(key)
-        kind = array.dtype.kind
-        if kind not in "iuf" or not bool(np.all((array == np.rint(array)) & (np.abs(array.astype("f8")) < 1 << 31))):
+        # Rounding a signalling NaN, which a file can hold, would warn.
+        finite = array.dtype.kind in "iuf" and bool(np.all(np.isfinite(array)))
+        if not finite or not bool(np.all((array == np.rint(array)) & (np.abs(array.astype("f8")) < 1 << 31))):
             raise BitspikeError(f"{self.where}: {key} is not integers")
         return array.astype(np.int64)
 
