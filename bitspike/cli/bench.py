@@ -6,10 +6,12 @@ from typing import Annotated, Literal
 
 import typer
 
+from bitspike.cli.bench_sim import sim
 from bitspike.cli.console import Json, Network, progress, show
 from bitspike.cli.proof import Data, Part, encoded
 
 app = typer.Typer(help="Measure parts side by side; each has --json.", no_args_is_help=True)
+app.command("sim")(sim)
 
 
 @app.callback()
@@ -246,41 +248,4 @@ def detection(
     from bitspike.train.detection import detect
 
     result = detect(load_run(run), against=against, samples=samples, seed=seed)
-    show(result, result.as_json(), as_json)
-
-
-@app.command("sim")
-def sim(
-    networks: Annotated[str, typer.Option("--networks", help="mlp, conv or both, with commas.")] = "mlp,conv",
-    activities: Annotated[str, typer.Option("--activities", help="Per cent of the input's bits.")] = "1,5,10,30",
-    batches: Annotated[str, typer.Option("--batches", help="Samples given together.")] = "1,256",
-    engines: Annotated[str | None, typer.Option("--engines", help="Some, with commas; default: all installed.")] = None,
-    runs: Annotated[int, typer.Option("--runs", help="Of each, alternating; the median counts.")] = 5,
-    steps: Annotated[int, typer.Option("--steps", help="Of a sample's window.")] = 100,
-    quick: Annotated[bool, typer.Option("--quick", help="5 %, batch 16, two runs: a minute.")] = False,
-    as_json: Json = False,
-) -> None:
-    """Samples a second of our engines, ONNX Runtime, Lava and the frameworks installed, beside the machine's bound."""
-    from bitspike.errors import UsageError
-    from bitspike.sim.speed.bench import bench_sim
-
-    if quick:
-        activities, batches, runs = "5", "16", 2
-    try:
-        shares = [float(part) / 100 for part in activities.split(",")]
-        sizes = [int(part) for part in batches.split(",")]
-    except ValueError:
-        raise UsageError(
-            f"--activities {activities!r}, --batches {batches!r}; expected numbers with commas, such as 1,5 and 1,256"
-        ) from None
-    with progress("bench") as notify:
-        result = bench_sim(
-            networks=networks.split(","),
-            activities=shares,
-            batches=sizes,
-            engines=engines.split(",") if engines else None,
-            runs=runs,
-            steps=steps,
-            notify=notify,
-        )
     show(result, result.as_json(), as_json)

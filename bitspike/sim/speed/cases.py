@@ -39,8 +39,13 @@ def make(name: str, activity: float, *, steps: int = STEPS, seed: int = 0) -> tu
     if not 0 < activity < 1:
         raise UsageError(f"activity {activity}; expected more than 0 and less than 1")
     random = np.random.default_rng(seed)
-    network = _mlp(random, steps) if name == "mlp" else _conv(random, steps)
-    probe = spikes_for(network, _PROBES, activity, seed + 1)
+    network = dense_network(random, (784, 1024, 1024, 10), steps) if name == "mlp" else _conv(random, steps)
+    return calibrated(network, activity, seed=seed + 1)
+
+
+def calibrated(network: IntegerNetwork, activity: float, *, seed: int) -> tuple[IntegerNetwork, float]:
+    """Set the thresholds of a chain of layers as :func:`make` does; return it and the mean activity that they have."""
+    probe = spikes_for(network, _PROBES, activity, seed)
     rates = []
     for p in network.populations[:-1]:
         network, rate = _set_threshold(network, p.name, probe, activity)
@@ -114,13 +119,15 @@ def _network(
     )
 
 
-def _mlp(random: np.random.Generator, steps: int) -> IntegerNetwork:
-    sizes, names = (784, 1024, 1024, 10), ("input", "hidden1", "hidden2", "output")
-    populations = [_population(names[i], (sizes[i],), i == 3) for i in (1, 2, 3)]
+def dense_network(random: np.random.Generator, sizes: tuple[int, ...], steps: int) -> IntegerNetwork:
+    """Return a chain of dense layers, its thresholds not yet set; the last one never spikes."""
+    hidden = len(sizes) - 2
+    names = ("input", *(f"hidden{i + 1}" for i in range(hidden)), "output")
+    populations = [_population(names[i], (sizes[i],), i == hidden + 1) for i in range(1, len(sizes))]
     connections: list[Connection] = [
-        _dense(random, names[i - 1], names[i], (sizes[i], sizes[i - 1])) for i in (1, 2, 3)
+        _dense(random, names[i - 1], names[i], (sizes[i], sizes[i - 1])) for i in range(1, len(sizes))
     ]
-    return _network("784-1024-1024-10", steps, (784,), populations, connections)
+    return _network("-".join(map(str, sizes)), steps, (sizes[0],), populations, connections)
 
 
 def _conv(random: np.random.Generator, steps: int) -> IntegerNetwork:
