@@ -172,8 +172,13 @@ def _plans(name: str, small: bool) -> list[Point]:
         measured_activity=0, batch=4 if small else _BATCH, threads=_cores(), seconds=(),
     )  # fmt: skip
     chosen = values[name][:2] if small else values[name]
-    plans = [replace(base, **{name: value if name == "activity" else int(value)}) for value in chosen]
+    plans = [_with(base, name, value) for value in chosen]
     return [replace(p, neurons=p.layers * p.width + _CLASSES) for p in plans]
+
+
+def _with(point: Point, name: str, value: float) -> Point:
+    changed: Any = {name: value if name == "activity" else int(value)}
+    return replace(point, **changed)
 
 
 def _side(point: Point, steps: int) -> tuple[Point, Callable[[], object]]:
