@@ -9,9 +9,11 @@ from typing import Any
 
 from bitspike.sim.engines import ENGINES
 from bitspike.sim.portability.frameworks import FRAMEWORKS
+from bitspike.sim.shards import INSTALL as CLUSTER
 
 _PACKAGES = (
     "numpy", "torch", "safetensors", "nir", "h5py", "onnx", "onnxruntime", "scikit-learn", "lava-nc", "lava-dl",
+    "distributed",
 )  # fmt: skip
 _TORCH = (
     "import torch; "
@@ -28,12 +30,14 @@ class Examination:
         versions: of Python and of each package; None where it is not installed.
         engines: for each engine what it is, whether it works here, and the command that adds it.
         readers: the frameworks that `export --check` runs, likewise.
+        cluster: Dask, which `verify --scheduler` needs, likewise.
         accelerator: the name of the GPU that torch can use; empty where there is none.
     """
 
     versions: dict[str, str | None]
     engines: tuple[dict[str, Any], ...]
     readers: tuple[dict[str, Any], ...]
+    cluster: dict[str, Any]
     accelerator: str
 
     def as_json(self) -> dict[str, Any]:
@@ -42,6 +46,7 @@ class Examination:
             "versions": self.versions,
             "engines": list(self.engines),
             "readers": list(self.readers),
+            "cluster": self.cluster,
             "accelerator": self.accelerator or None,
         }
 
@@ -51,10 +56,7 @@ class Examination:
         for row in self.engines:
             state = "works" if row["works"] else f"add it with: {row['install']}"
             engines.append(f"  {row['engine']:<14} {state:<44} {row['summary']}")
-        readers = [
-            f"  {row['reader']:<14} {row['version'] if row['works'] else 'add it with: ' + row['install']}"
-            for row in self.readers
-        ]
+        readers = [f"  {row['reader']:<14} {_state(row)}" for row in self.readers]
         return "\n".join(
             [
                 "versions:",
@@ -63,6 +65,7 @@ class Examination:
                 *engines,
                 "readers of NIR, for export --check:",
                 *readers,
+                f"cluster of machines, for verify --scheduler: Dask distributed {_state(self.cluster)}",
                 f"accelerator: {self.accelerator or 'none that torch can use'}",
             ]
         )
@@ -83,9 +86,18 @@ def examine() -> Examination:
     ]
     versions: dict[str, str | None] = {"python": platform.python_version()}
     versions |= {name: _version(name) for name in _PACKAGES}
+    dask = versions["distributed"]
     return Examination(
-        versions=versions, engines=tuple(rows), readers=tuple(readers), accelerator=_accelerator(versions["torch"])
+        versions=versions,
+        engines=tuple(rows),
+        readers=tuple(readers),
+        cluster={"version": dask, "works": dask is not None, "install": CLUSTER},
+        accelerator=_accelerator(versions["torch"]),
     )
+
+
+def _state(row: dict[str, Any]) -> str:
+    return str(row["version"]) if row["works"] else f"add it with: {row['install']}"
 
 
 def _version(package: str) -> str | None:

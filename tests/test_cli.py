@@ -279,6 +279,8 @@ def test_doctor_tells_what_works(capsys):
     assert {row["engine"] for row in found["engines"]} >= {"reference", "torch", "onnx", "lava", "netx"}
     assert all(row["works"] for row in found["engines"] if row["engine"] in ("reference", "torch", "onnx"))
     assert "engines:" in run(capsys, "doctor")[1]
+    assert json.loads(text)["cluster"]["install"] == "python -m pip install distributed"
+    assert "for verify --scheduler: Dask distributed" in run(capsys, "doctor")[1]
 
 
 def test_the_program_itself_ends_without_a_traceback():

@@ -48,6 +48,10 @@ _Adversarial = Annotated[
         "engines, and tell the coverage. --data may be left out.",
     ),
 ]
+_Scheduler = Annotated[
+    str | None,
+    typer.Option("--scheduler", metavar="ADDRESS", help="Run on the workers of this Dask scheduler: tcp://HOST:8786."),
+]
 _Resume = Annotated[
     bool, typer.Option("--resume", help="Go on with the FILE.partial that a stopped --certificate-out FILE left.")
 ]
@@ -80,6 +84,7 @@ def verify(
     certificate_out: _CertificateOut = None,
     coverage: _Coverage = False,
     adversarial: _Adversarial = 0,
+    scheduler: _Scheduler = None,
     resume: _Resume = False,
     as_json: Json = False,
 ) -> None:
@@ -87,19 +92,10 @@ def verify(
     if resume and certificate_out is None:
         raise UsageError("--resume: goes on with what --certificate-out had begun; expected that option too")
     if certificate_file is not None:
-        if (
-            engine
-            or against
-            or samples
-            or encoder
-            or input_layer
-            or certificate_out
-            or coverage
-            or seed
-            or part != "test"
-        ):
+        others = (engine, against, samples, encoder, input_layer, certificate_out, coverage, adversarial, seed)
+        if any(others) or part != "test":
             raise UsageError("--certificate: says all but where files are; expected only NET, --data and --run beside")
-        _again(certificate_file, net, data, run, chunk=chunk, as_json=as_json)
+        _again(certificate_file, net, data, run, chunk=chunk, scheduler=scheduler, as_json=as_json)
         return
     inputs = _inputs(
         net,
@@ -116,7 +112,7 @@ def verify(
         adversarial=adversarial,
     )
     asked = _opened(inputs)
-    result = asked.verify(chunk=chunk, ledger=certificate_out, resume=resume)
+    result = asked.verify(chunk=chunk, scheduler=scheduler, ledger=certificate_out, resume=resume)
     if certificate_out is not None:
         certificate(result, inputs, hashes=asked.hashes(result)).save(certificate_out)
         _partial(certificate_out).unlink(missing_ok=True)
@@ -175,7 +171,9 @@ class _Asked:
     against: dict[str, IntegerNetwork]
     trained: "Run | None"
 
-    def verify(self, *, chunk: int | None, ledger: Path | None = None, resume: bool = False) -> Verification:
+    def verify(
+        self, *, chunk: int | None, scheduler: str | None, ledger: Path | None = None, resume: bool = False
+    ) -> Verification:
         """Run the engines."""
         from bitspike.sim.ledger import Ledger
         from bitspike.sim.verify import verify as verify_network
@@ -190,6 +188,7 @@ class _Asked:
                 samples=self.inputs.samples,
                 notify=notify,
                 chunk=chunk,
+                scheduler=scheduler,
                 coverage=self.inputs.coverage,
                 adversarial=self.inputs.adversarial,
                 seed=self.inputs.seed,
@@ -240,7 +239,14 @@ def _opened(inputs: Inputs) -> _Asked:
 
 
 def _again(
-    path: Path, net: str | None, data: str | None, run: Path | None, *, chunk: int | None, as_json: bool
+    path: Path,
+    net: str | None,
+    data: str | None,
+    run: Path | None,
+    *,
+    chunk: int | None,
+    scheduler: str | None,
+    as_json: bool,
 ) -> None:
     """Run a certificate again; exit code 1 where a hash, a count or the result is another."""
     from bitspike.sim.certificate_file import read_certificate
@@ -258,7 +264,7 @@ def _again(
     different = before.hashes.differences(early)
     if different:
         _tell(path, different, (), {}, as_json=as_json)
-    result = asked.verify(chunk=chunk)
+    result = asked.verify(chunk=chunk, scheduler=scheduler)
     now: Certificate = certificate(result, inputs, hashes=asked.hashes(result))
     _tell(path, before.differences(now), before.other_versions(now), result.as_json(), result, as_json=as_json)
 

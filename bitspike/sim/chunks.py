@@ -11,7 +11,7 @@ from typing import Any, NamedTuple
 
 from bitspike.convert.network import IntegerNetwork
 from bitspike.errors import UsageError
-from bitspike.samples import SpikeData
+from bitspike.samples import SpikeData, Spikes
 from bitspike.sim.compare import compare
 from bitspike.sim.coverage.seen import see
 from bitspike.sim.ledger import Chunk
@@ -77,6 +77,11 @@ def pieces(plan: Plan, samples: int, extra: int, size: int) -> list[Piece]:
     found = [Piece(first, min(first + size, total)) for first in range(0, total, size)]
     end = total + extra
     return found + [Piece(n, min(n + size, end), True, samples - total) for n in range(total, end, size)]
+
+
+def samples_of(data: Spikes, piece: Piece) -> SpikeData:
+    """The samples of a chunk."""
+    return data.part(piece.first + piece.skip, piece.last + piece.skip)
 
 
 def run_piece(plan: Plan, piece: Piece, data: SpikeData, tell: Callable[[str, int], None] | None = None) -> Chunk:

@@ -9,7 +9,7 @@ from bitspike.convert.network import IntegerNetwork
 from bitspike.errors import BitspikeError, FileError, UsageError
 from bitspike.samples import Spikes, followed_by
 from bitspike.sim.adversarial import adversarial as search
-from bitspike.sim.chunks import Job, Piece, Plan, pieces, run_piece
+from bitspike.sim.chunks import Job, Piece, Plan, pieces, run_piece, samples_of
 from bitspike.sim.compare import EngineResult, joined
 from bitspike.sim.count_run import chunk_size
 from bitspike.sim.coverage.result import Coverage, describe, gained
@@ -87,6 +87,7 @@ def verify(
     coverage: bool = False,
     adversarial: int = 0,
     seed: int = 0,
+    scheduler: str | None = None,
 ) -> Verification:
     """Run `network` on several engines and compare each with the first on every spike, current and membrane.
 
@@ -107,6 +108,8 @@ def verify(
         adversarial: how many samples to search for that drive the network where data do not go, and to run after the
             data, on all engines (:func:`bitspike.sim.adversarial.adversarial`); their coverage is told too.
         seed: of that search.
+        scheduler: the address of a Dask cluster on whose workers the chunks run (:mod:`bitspike.sim.shards`); default:
+            here. Nothing but the seconds depends on it.
 
     Returns:
         Counts of compared and differing values; never raises because of a difference.
@@ -121,7 +124,13 @@ def verify(
     about = {"network": digests[0], "data": digests[1], "jobs": named, "samples": parts[-1].last, "chunk": size}
     about |= {"coverage": plan.coverage, "adversarial": adversarial}
     chunks = list(_noted(ledger, about, plan)) if ledger is not None else []
-    for done in _run(plan, feed, parts, len(chunks), notify or _silent):
+    if scheduler is None:
+        coming = _run(plan, feed, parts, len(chunks), notify or _silent)
+    else:
+        from bitspike.sim.shards import run_shards
+
+        coming = run_shards(scheduler, plan, feed, parts[len(chunks) :], notify or _silent)
+    for done in coming:
         chunks.append(done)
         if ledger is not None:
             ledger.note(done)
@@ -162,7 +171,7 @@ def _run(
         def say(label: str, job: int, before: int = sum(runs[:number])) -> None:
             tell(label, before + job, sum(runs))
 
-        yield run_piece(plan, piece, data.part(piece.first + piece.skip, piece.last + piece.skip), say)
+        yield run_piece(plan, piece, samples_of(data, piece), say)
 
 
 def _noted(ledger: Ledger, about: Mapping[str, Any], plan: Plan) -> tuple[Chunk, ...]:
