@@ -45,6 +45,8 @@ class Point:
         steps, members, pruned: what was varied; `pruned` is the share of all weights that were set to 0.
         operations: synaptic operations of an answer, mean.
         energy_nj: nominal, mean.
+        member_sd_nj, member_low_nj, member_high_nj: of one member's share of it, over the members: standard deviation,
+            5th and 95th percentile.
         accuracy, ece, nll: of the answers, at the fitted temperature.
         best_accuracy, best_ece: whether no other point of the run takes less energy and is as good, or as much and is
             better.
@@ -56,6 +58,9 @@ class Point:
     pruned: float
     operations: float
     energy_nj: float
+    member_sd_nj: float
+    member_low_nj: float
+    member_high_nj: float
     accuracy: float
     ece: float
     nll: float
@@ -236,7 +241,8 @@ class _Measured:
         from bitspike.train.temperature import fit_temperature, heated
 
         counted = [counts for counts, _, _ in answering]
-        estimate = price_committee([CountedRun(counts=one) for one in counted], self.prices).whole
+        priced = price_committee([CountedRun(counts=one) for one in counted], self.prices)
+        estimate, over = priced.whole, priced.over_members
         self.unpriced |= set(estimate.unpriced)
         validation, test = (
             softmax(self.run.model.logits(np.sum(scores, axis=0)) / len(answering))
@@ -251,6 +257,9 @@ class _Measured:
             pruned=share,
             operations=float(estimate.counts.total("synaptic_operations").mean()),
             energy_nj=estimate.nominal_nj,
+            member_sd_nj=over["sd_nj"],
+            member_low_nj=over["p5_nj"],
+            member_high_nj=over["p95_nj"],
             accuracy=scored.accuracy,
             ece=scored.ece,
             nll=scored.nll,

@@ -1,6 +1,5 @@
 """The command that verifies: engines side by side, or a certificate run again."""
 
-import hashlib
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -204,7 +203,7 @@ class _Asked:
         return Hashes(
             network=result.digest if result else self.network.digest(),
             data=result.data_digest if result else known,
-            model=_file_hash(self.inputs.run) if self.inputs.run else "",
+            model=self.trained.model_digest() if self.trained else "",
             against=tuple((path, other.digest()) for path, other in self.against.items()),
         )
 
@@ -290,11 +289,3 @@ def _tell(
 
 def _partial(path: Path) -> Path:
     return path.with_name(f"{path.name}.partial")
-
-
-def _file_hash(folder: str) -> str:
-    """SHA-256 of the trained model's file."""
-    from bitspike.train.modelfile import MODEL_FILE
-
-    with (Path(folder) / MODEL_FILE).open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()

@@ -8,17 +8,19 @@ from typing import Any
 
 from bitspike.errors import UsageError
 from bitspike.files import replacing
-from bitspike.reports import accuracy, commands, cores, equality, prices, rasters, trained
+from bitspike.reports import accuracy, commands, cores, equality, prices, rasters, tradeoffs, trained
 from bitspike.reports.canvas import check_matplotlib, standalone
 from bitspike.reports.findings import Findings, find
 from bitspike.reports.page import page
 from bitspike.reports.parts import Headline, Section
+from bitspike.reports.proof import write_beside
+from bitspike.reports.source import find_run
 from bitspike.samples import SpikeData
 from bitspike.sim.verify import Verification
-from bitspike.train.run import Run, load_run
+from bitspike.train.run import Run
 
 #: In the order of the page.
-_SECTIONS = (trained, accuracy, equality, rasters, cores, prices, commands)
+_SECTIONS = (trained, accuracy, equality, rasters, cores, prices, tradeoffs, commands)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -58,15 +60,21 @@ class Report:
         found = self.findings
         return {
             "report": None if self.path is None else str(self.path),
+            "run": None if found.run.folder is None else str(found.run.folder),
+            "certificate": None if found.certificate is None else found.certificate.as_json(),
             "figures": [str(path) for path in self.figures],
             "accuracy": found.accuracy,
             "verification": found.verification.as_json(),
             "energy": None if found.estimate is None else found.estimate.as_json(),
+            "pareto": None if found.pareto is None else found.pareto.as_json(),
         }
 
     def __str__(self) -> str:
         lines = [f"{one.figure}  {one.label} ({one.detail})" for one in headlines(self.findings)]
         lines += [f"figures: {len(self.figures)} files in {self.figures[0].parent}"] if self.figures else []
+        found = self.findings
+        lines += [f"run: {found.run.folder}"] if found.run.folder else []
+        lines += [f"certificate: {found.beside.certificate}"] if found.beside and found.certificate else []
         return "\n".join([*lines, *([f"report: {self.path}"] if self.path else [])])
 
 
@@ -75,41 +83,75 @@ def report(
     out: str | os.PathLike[str] | None = None,
     *,
     figures: str | os.PathLike[str] | None = None,
+    folder: str | os.PathLike[str] | None = None,
     data: str | SpikeData | None = None,
     chip: str = "loihi1",
     samples: int | None = None,
     verification: Verification | None = None,
+    pareto: bool | None = None,
     notify: Callable[[str, int, int], None] | None = None,
 ) -> Report:
     """One HTML page about a run, which needs no network and no other file.
 
+    Beside a page lie the certificate of its comparison and the network that this names.
+
     Args:
-        run: a trained run, or its folder.
+        run: a trained run, or its folder; or a recipe, ``.toml``, which is trained where its run is not there yet.
         out: the page to write, ending in ``.html``; without one nothing is written.
         figures: a folder for the figures one by one, as SVG and PNG.
-        data, chip, samples, verification, notify: as for :func:`bitspike.reports.findings.find`.
+        folder: of a recipe, as for :func:`bitspike.reports.source.find_run`.
+        data: of a recipe, the name of the data to train and test with; of a run, as for
+            :func:`bitspike.reports.findings.find`.
+        chip, samples, verification, pareto, notify: as for the latter.
 
     Raises:
         FileError: a folder that holds no run, or a damaged one.
         MissingDependencyError: matplotlib is not installed.
     """
-    if out is not None and Path(out).suffix not in (".html", ".htm"):
-        raise UsageError(f"report {os.fspath(out)}; expected a name that ends in .html")
-    check_matplotlib()
-    known = run if isinstance(run, Run) else load_run(run)
-    found = find(known, data=data, chip=chip, samples=samples, verification=verification, notify=notify)
-    sections = tuple(module.section(found) for module in _SECTIONS)
+    check_ready(out)
+    known, others = _found_run(run, folder, data)
+    found = find(
+        known,
+        data=others,
+        chip=chip,
+        samples=samples,
+        verification=verification,
+        pareto=pareto,
+        page=None if out is None else Path(out),
+        notify=notify,
+    )
+    sections = tuple(part for module in _SECTIONS if (part := module.section(found)) is not None)
     made = Report(
         findings=found,
         sections=sections,
         path=None if out is None else Path(out),
         figures=() if figures is None else _write_figures(sections, Path(figures)),
     )
+    if found.certificate is not None and found.beside is not None:
+        write_beside(found.beside, found.network, found.certificate, known, found.data_name)
     if made.path is not None:
         with replacing(made.path) as temporary:
             # Names of files may hold bytes that are no letters; they are shown as escapes.
             temporary.write_bytes(made.html().encode("utf-8", "backslashreplace"))
     return made
+
+
+def check_ready(out: str | os.PathLike[str] | None) -> None:
+    """Raise UsageError where `out` is no name of a page, MissingDependencyError without matplotlib; before all work."""
+    if out is not None and Path(out).suffix not in (".html", ".htm"):
+        raise UsageError(f"report {os.fspath(out)}; expected a name that ends in .html")
+    check_matplotlib()
+
+
+def _found_run(
+    run: Run | str | os.PathLike[str], folder: str | os.PathLike[str] | None, data: str | SpikeData | None
+) -> tuple[Run, str | SpikeData | None]:
+    """The run, and the data to take in place of its own: a recipe is trained with what is named."""
+    if isinstance(run, Run):
+        return run, data
+    if Path(run).suffix == ".toml" and not isinstance(data, SpikeData):
+        return find_run(run, folder=folder, data=data), None
+    return find_run(run, folder=folder), data
 
 
 def headlines(found: Findings) -> tuple[Headline, ...]:

@@ -67,9 +67,12 @@ def drawing(
 
 
 def plain_numbers(axis: Any) -> None:
-    """Write the numbers of a logarithmic axis as they are; powers of ten would be mathematics, which is off."""
+    """Write the numbers of a logarithmic axis as they are; powers of ten would be mathematics, which is off.
+
+    Between powers of ten, 2 and 5 are written too, so that a short axis has more than one number.
+    """
     axis.set_major_formatter(lambda value, _: f"{value:,g}")
-    axis.set_minor_formatter(lambda _value, _: "")
+    axis.set_minor_formatter(lambda value, _: f"{value:,g}" if f"{value:e}"[0] in "25" else "")
 
 
 def standalone(one: Drawing) -> str:

@@ -15,14 +15,6 @@ def section(found: Findings) -> Section:
     if found.run.folder is None:
         said.append("This run was not written to a folder; write its recipe to a file to train it by a command.")
         return Section(name="commands", title="To make it again", said=tuple(said))
-    if found.data_name is not None:
-        said.append(
-            f"Samples here are those of {found.data_name}: for verify and energy put it in place of the name of the "
-            "data in the recipe."
-        )
-    compared, samples = max(row.samples for row in found.verification.engines), len(found.data)
-    if compared < samples:
-        said.append(f"The comparison took the first {compared:,} samples of {samples:,}: --samples of verify.")
     return Section(
         name="commands",
         title="To make it again",
@@ -33,15 +25,30 @@ def section(found: Findings) -> Section:
 
 def lines(found: Findings) -> tuple[str, ...]:
     """The commands, one a line, each word quoted as a shell needs it."""
-    folder = Path(found.run.folder or ".")
-    recipe, network = str(folder / RECIPE_FILE), str(folder / "map.safetensors")
-    engines = [word for row in found.verification.engines if row.engine != "torch" for word in ("--engine", row.engine)]
+    folder, beside = Path(found.run.folder or "."), found.beside
+    recipe = str(folder / RECIPE_FILE)
+    network, page = str(folder / "map.safetensors"), str(folder / "report.html")
+    measured = ["--data", recipe if found.data_name is None else found.data_name]
+    if beside is not None:
+        network, page = str(beside.network), str(beside.page)
+        measured = ["--data", recipe if found.data_name is None else str(beside.recipe)]
     data = [] if found.data_name is None else ["--data", found.data_name]
-    words = (
+    samples = [] if found.samples is None else ["--samples", str(found.samples)]
+    words = [
         ["train", recipe, "--out", f"{folder}-again", *data],
         ["collapse", str(folder), "--map", "--out", network],
-        ["verify", network, "--run", str(folder), *engines],
-        ["energy", network, "--data", recipe, "--chip", found.chip],
-        ["report", str(folder), "--out", str(folder / "report.html"), "--chip", found.chip, *data],
-    )
+        _verify(found, network, [*(measured if data else []), *samples]),
+        ["energy", network, *measured, "--chip", found.chip, *samples],
+    ]
+    if found.pareto is not None and found.data_name is None:
+        few = [] if found.pareto.samples is None else ["--samples", str(found.pareto.samples)]
+        words.append(["bench", "pareto", str(folder), *few])
+    words.append(["report", str(folder), "--out", page, "--chip", found.chip, *data, *samples])
     return tuple(shlex.join(["bitspike", *each]) for each in words)
+
+
+def _verify(found: Findings, network: str, more: list[str]) -> list[str]:
+    if found.certificate is not None:
+        return shlex.split(found.certificate.inputs.command())[1:]
+    engines = [word for row in found.verification.engines if row.engine != "torch" for word in ("--engine", row.engine)]
+    return ["verify", network, "--run", str(found.run.folder), *engines, *more]

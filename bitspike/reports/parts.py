@@ -1,5 +1,6 @@
 """What a page is made of: plain values that a template writes down without computing."""
 
+from base64 import b64encode
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Literal
@@ -14,10 +15,12 @@ class Cell:
     Attributes:
         text: as it is read.
         value: the number behind it, exactly, for sorting and for machines; None where it is a word.
+        code: whether it is to be copied letter by letter, as a hash.
     """
 
     text: str
     value: float | None = None
+    code: bool = False
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -66,8 +69,30 @@ class Text:
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
+class Attachment:
+    """A file that the page carries in itself.
+
+    Attributes:
+        title: what it is, as the link's words.
+        name: under which a browser saves it.
+        media: its media type.
+        content: its bytes.
+    """
+
+    title: str
+    name: str
+    media: str
+    content: bytes
+
+    @property
+    def address(self) -> str:
+        """The file as a ``data:`` address."""
+        return f"data:{self.media};base64,{b64encode(self.content).decode()}"
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
 class Section:
-    """One part of the page, shown in the order: said, tables, drawings, texts.
+    """One part of the page, shown in the order: said, tables, drawings, texts, attachments.
 
     Attributes:
         name: its identifier in the page.
@@ -81,6 +106,7 @@ class Section:
     tables: tuple[Table, ...] = ()
     drawings: tuple[Drawing, ...] = ()
     texts: tuple[Text, ...] = ()
+    attachments: tuple[Attachment, ...] = ()
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

@@ -9,6 +9,7 @@
 | ``result.json`` | accuracies; written last, so that a folder with it is whole |
 """
 
+import hashlib
 import json
 import math
 import os
@@ -83,6 +84,13 @@ class Run:
 
     def _data(self, part: str) -> SpikeData:
         return self.recipe.data.load(part)
+
+    def model_digest(self) -> str:
+        """SHA-256 of the trained network's file, in hexadecimal; empty for a run that was not written."""
+        if self.folder is None:
+            return ""
+        with (self.folder / MODEL_FILE).open("rb") as file:
+            return hashlib.file_digest(file, "sha256").hexdigest()
 
     def __repr__(self) -> str:
         return f"Run({self.recipe.name!r}, seed={self.recipe.seed}, folder={str(self.folder)!r})"
