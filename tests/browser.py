@@ -33,8 +33,10 @@ class Browser:
         (theirs_in, ours_out), (ours_in, theirs_out) = os.pipe(), os.pipe()
         # The browser reads from descriptor 3 and writes to 4: the shell puts the pipes there.
         script = f'exec "$@" 3<&{theirs_in} 4>&{theirs_out}'
-        options = ["--headless", "--no-sandbox", "--disable-gpu", "--remote-debugging-pipe", "--no-first-run",
-                   "--disable-dev-shm-usage", "--disable-background-networking", f"--user-data-dir={profile}"]  # fmt: skip
+        options = [
+            "--headless", "--no-sandbox", "--disable-gpu", "--remote-debugging-pipe", "--no-first-run",
+            "--disable-dev-shm-usage", "--disable-background-networking", f"--user-data-dir={profile}",
+        ]  # fmt: skip
         self.process = subprocess.Popen(
             ["bash", "-c", script, "bash", find_browser(), *options, "about:blank"],
             pass_fds=(theirs_in, theirs_out), stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
@@ -68,7 +70,7 @@ class Browser:
         self.events.clear()
         self.call("Page.navigate", url=address)
         while not self.named("Page.loadEventFired"):
-            self.events.append(self._next())
+            self.wait()
 
     def run(self, expression):
         """The value of a JavaScript expression."""
@@ -79,11 +81,16 @@ class Browser:
     def click(self, selector):
         """A click of the mouse on the middle of an element, which is brought into sight."""
         box = self.run(
-            f"(() => {{ const e = document.querySelector({json.dumps(selector)}); e.scrollIntoView({{block: 'center'}});"
-            "const b = e.getBoundingClientRect(); return [b.x + b.width / 2, b.y + b.height / 2]; })()"
+            f"(() => {{ const one = document.querySelector({json.dumps(selector)});"
+            "one.scrollIntoView({block: 'center'}); const box = one.getBoundingClientRect();"
+            "return [box.x + box.width / 2, box.y + box.height / 2]; })()"
         )
         for kind in ("mousePressed", "mouseReleased"):
             self.call("Input.dispatchMouseEvent", type=kind, x=box[0], y=box[1], button="left", clickCount=1)
+
+    def wait(self):
+        """Wait for the next event."""
+        self.events.append(self._next())
 
     def named(self, method):
         """The events of one name so far."""

@@ -106,6 +106,8 @@ def _diagram(bars: Mapping[str, tuple[Bar, ...]]) -> Drawing:
         for kind, found in bars.items()
     )
 
+    most = max(b.samples for found in bars.values() for b in found)
+
     def draw(figure: Any) -> None:
         above, below = figure.subplots(2, 1, sharex=True, height_ratios=(3, 1))
         above.plot((0, 100), (0, 100), color="0.6", linewidth=1, linestyle="--")
@@ -113,17 +115,21 @@ def _diagram(bars: Mapping[str, tuple[Bar, ...]]) -> Drawing:
             colour = COLOURS[place]
             confidence = [100 * b.confidence for b in found]
             right = [100 * b.accuracy for b in found]
-            above.plot(confidence, right, "o-", color=colour, label=LABELS[kind], markersize=4)
+            # A bin of one sample is right or wrong altogether: its mark is small, and no line leads to it.
+            areas = [8 + 130 * (b.samples / most) ** 0.5 for b in found]
+            above.scatter(confidence, right, s=areas, color=colour, alpha=0.6, linewidths=0)
+            above.plot([], [], "o", color=colour, label=LABELS[kind], markersize=5)
             below.plot(confidence, [b.samples for b in found], "o-", color=colour, markersize=3, linewidth=1)
-        above.set(ylabel="right, %", ylim=(0, 103))
-        above.legend(loc="lower right")
-        below.set(xlabel="confidence, %", ylabel="samples", yscale="log", xlim=(0, 101))
+        above.set(ylabel="right, %", ylim=(-4, 106))
+        above.legend(loc="upper left")
+        below.set(xlabel="confidence, %", ylabel="samples", yscale="log", xlim=(0, 104))
         plain_numbers(below.yaxis)
 
     return drawing(
         "reliability",
         "Reliability diagram, test part",
-        f"Share that is right against confidence; on the dashed line confidence is what it says. {said}",
-        size=(6.0, 4.6),
+        f"Share that is right against confidence, a mark's area by its samples; on the dashed line confidence is what "
+        f"it says. {said}",
+        size=(4.6, 4.0),
         draw=draw,
     )

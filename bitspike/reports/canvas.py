@@ -69,10 +69,15 @@ def drawing(
 def plain_numbers(axis: Any) -> None:
     """Write the numbers of a logarithmic axis as they are; powers of ten would be mathematics, which is off.
 
-    Between powers of ten, 2 and 5 are written too, so that a short axis has more than one number.
+    Between powers of ten, 2 and 5 are written too where the axis is short, so that it has more than one number.
     """
+
+    def between(value: float, _: int) -> str:
+        low, high = axis.get_view_interval()
+        return f"{value:,g}" if high < 100 * low and f"{value:e}"[0] in "25" else ""
+
     axis.set_major_formatter(lambda value, _: f"{value:,g}")
-    axis.set_minor_formatter(lambda value, _: f"{value:,g}" if f"{value:e}"[0] in "25" else "")
+    axis.set_minor_formatter(between)
 
 
 def standalone(one: Drawing) -> str:

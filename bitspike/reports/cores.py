@@ -84,6 +84,6 @@ def _mesh(mapped: Mapped, full: Sequence[float]) -> Drawing:
     title = f"Cores on the mesh of {mapped.chip}"
 
     def render(form: Form) -> bytes:
-        return draw_mesh(mapped, full, title, form)
+        return draw_mesh(mapped, full, "", form)
 
     return Drawing(name="mesh", title=title, description=describe(mapped, full), render=render, paper=True)

@@ -71,10 +71,9 @@ def _again(found: Findings) -> tuple[tuple[str, ...], tuple[Attachment, ...]]:
     if found.certificate is None or found.beside is None:
         return ("There is no certificate: a page, a run in a folder and data that have a name make one.",), ()
     said = (
-        f"The certificate says what was verified, with which result: {_result(found.certificate)}. It lies beside this "
-        f"page as {found.beside.certificate.name}, with the network, {found.beside.network.name}, and in the page. "
-        "It proves nothing by itself: the command below runs all of it again and exits with 1 where a hash, a count "
-        "or the result is another.",
+        f"A certificate of this ({_result(found.certificate)}) lies beside the page, {found.beside.certificate.name}, "
+        f"with the network, {found.beside.network.name}; the link below has it too. It proves nothing by itself: the "
+        "command below runs all of it again, and exits with 1 where a hash, a count or the result is another.",
     )
     attachment = Attachment(
         title=f"Save the certificate, {found.beside.certificate.name}",
@@ -88,10 +87,8 @@ def _again(found: Findings) -> tuple[tuple[str, ...], tuple[Attachment, ...]]:
 def _result(one: Certificate) -> str:
     lines = one.engines[1:]
     differing = sum(r.differing_spikes + r.differing_currents + r.differing_membranes for r in lines)
-    return (
-        f"{differing:,} of {sum(line.compared for line in lines):,} values differ, "
-        f"{'equal' if one.passed else 'not equal'}"
-    )
+    verdict = "passed" if one.passed else "not passed"
+    return f"{verdict}: {differing:,} of {sum(line.compared for line in lines):,} values differ"
 
 
 def _commands(found: Findings) -> tuple[Text, ...]:

@@ -142,6 +142,8 @@ def _pareto(
         # Nine combinations of windows and pruned weights, five networks and two parts.
         few = max(1, PARETO_UPDATES // (90 * network.steps * sum(p.size for p in network.populations)))
         samples = min(few, few if samples is None else samples)
+    if samples is not None and samples >= max(len(named.validation), len(named.test)):
+        samples = None
     return bench_pareto([named], prices=price_list(chip), samples=samples)
 
 

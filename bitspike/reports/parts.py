@@ -128,6 +128,14 @@ def number(value: float, form: str = ",") -> Cell:
     return Cell(text=format(value, form), value=value)
 
 
+def energy(nanojoules: float) -> str:
+    """An energy with the unit that suits it: ``6.70 µJ``, ``707.5 nJ``."""
+    for factor, unit in ((1e9, "J"), (1e6, "mJ"), (1e3, "µJ")):
+        if nanojoules >= factor:
+            return f"{nanojoules / factor:.2f} {unit}"
+    return f"{nanojoules:.1f} nJ"
+
+
 def counted(count: int, noun: str) -> str:
     """``1 core``, ``2 cores``."""
     return f"{count:,} {noun}{'s' * (count != 1)}"

@@ -5,7 +5,7 @@ from typing import Any
 
 from bitspike.reports.canvas import COLOURS, drawing, plain_numbers
 from bitspike.reports.findings import Findings
-from bitspike.reports.parts import Cell, Drawing, Headline, Section, Table, number, word
+from bitspike.reports.parts import Cell, Drawing, Headline, Section, Table, Text, energy, number, word
 from bitspike.sim.baselines import ASSUMPTIONS
 from bitspike.sim.counts import Counts
 from bitspike.sim.estimate import Energy
@@ -27,6 +27,7 @@ def section(found: Findings) -> Section:
         said=_said(estimate),
         tables=(_terms(estimate), counts, _sensitivity(estimate), _baselines(estimate), _sources(estimate)),
         drawings=(_breakdown(estimate), _beside(estimate)),
+        texts=(Text(title="What the baselines on 45 nm assume", lines="\n".join(ASSUMPTIONS), long=True),),
     )
 
 
@@ -37,8 +38,8 @@ def headline(found: Findings) -> Headline | None:
         return None
     return Headline(
         label=f"an inference on {one.chip}" + (", partial" if one.partial else ""),
-        figure=f"{one.nominal_nj / 1000:,.2f} µJ",
-        detail=f"{one.low_nj / 1000:,.2f} to {one.high_nj / 1000:,.2f} µJ by prices that are {one.grade}, or better",
+        figure=energy(one.nominal_nj),
+        detail=f"{energy(one.low_nj)} to {energy(one.high_nj)} by prices that are {one.grade}, or better",
     )
 
 
@@ -46,17 +47,17 @@ def _said(one: Energy) -> tuple[str, ...]:
     low, high = one.percentiles_nj
     partial = " The total is partial." if one.partial else ""
     said = [
-        f"{one.nominal_nj:,.1f} nJ on {one.chip} by {one.prices}, {one.low_nj:,.1f} to {one.high_nj:,.1f} nJ by the "
-        f"ranges of the prices; over {one.counts.samples:,} samples standard deviation {one.sd_nj:,.1f} nJ, 5th to "
-        f"95th percentile {low:,.1f} to {high:,.1f} nJ.{partial}",
+        f"An inference takes {energy(one.nominal_nj)} on {one.chip} by {one.prices}, {energy(one.low_nj)} to "
+        f"{energy(one.high_nj)} by the ranges of the prices. Over {one.counts.samples:,} samples the standard "
+        f"deviation is {energy(one.sd_nj)}, the 5th to 95th percentile {energy(low)} to {energy(high)}.{partial}",
         f"Not included: {'; '.join(one.not_included)}.",
     ]
     if one.step_time_us is not None and one.whole_chip_nj is not None:
         said.append(
             f"A step lasts {one.step_time_us:,.4g} µs; with the static power of the whole chip, not of the cores in "
-            f"use, an inference takes {one.whole_chip_nj:,.1f} nJ."
+            f"use, an inference takes {energy(one.whole_chip_nj)}."
         )
-    return (*said, f"Baselines, all on one 45 nm process: {'; '.join(ASSUMPTIONS)}.")
+    return tuple(said)
 
 
 def _terms(one: Energy) -> Table:
@@ -165,5 +166,5 @@ def _ranges(name: str, title: str, labels: Sequence[str], rows: Sequence[Any], *
         axis.grid(axis="x", color="0.6", alpha=0.3)
 
     return drawing(
-        f"{name}-figure", title, f"Nanojoules, {note}: {said}.", size=(7.0, 1.0 + 0.36 * len(labels)), draw=draw
+        f"{name}-figure", title, f"Nanojoules, {note}: {said}.", size=(5.5, 1.0 + 0.36 * len(labels)), draw=draw
     )

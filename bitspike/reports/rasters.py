@@ -92,12 +92,13 @@ def _raster(found: Findings, record: Record, place: int, choice: Choice) -> Draw
                 axis.plot(course, color=colour, linewidth=width, zorder=2 + mine + theirs)
             axis.set(ylabel=f"{name}\nmembrane")
         axes[0].set(xlabel="step", xlim=(-0.5, record.steps - 0.5))
+        axes[0].locator_params(axis="x", integer=True)
 
     return drawing(
         f"raster-{place + 1}",
         f"Sample {choice.sample}, {choice.why}: class {label}, answered {answer}",
         said,
-        size=(5.2, 5.4),
+        size=(3.6, 4.8),
         draw=draw,
     )
 

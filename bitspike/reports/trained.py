@@ -9,6 +9,14 @@ from bitspike.reports.findings import Findings
 from bitspike.reports.parts import Drawing, Section, Table, Text, counted, word
 from bitspike.train.run import METRICS_FILE
 
+#: How estimators of a recipe are called in words.
+ESTIMATORS = {
+    "iwst": "importance-weighted straight-through",
+    "tempered": "importance-weighted straight-through, tempered",
+    "gumbel_rao": "Gumbel-Rao",
+    "surrogate": "surrogate gradient",
+}
+
 
 def section(found: Findings) -> Section:
     """The recipe in a few rows and in full, the network line by line, and the course of training."""
@@ -18,18 +26,17 @@ def section(found: Findings) -> Section:
         ("recipe", recipe.name),
         ("seed", recipe.seed),
         ("data", recipe.data.name),
-        ("encoding", f"{recipe.data.encoder}, {counted(network.steps, 'step')}"),
+        ("encoding", f"{_encoder(found)}, {counted(network.steps, 'step')}"),
         ("posterior", recipe.posterior.family),
-        ("estimator", recipe.estimator.name),
+        ("estimator", ESTIMATORS.get(recipe.estimator.name, recipe.estimator.name)),
         ("epochs", f"{run.result.get('epochs', recipe.training.epochs)} of {recipe.training.epochs}"),
         ("populations", ", ".join(f"{p.name} ({p.size:,})" for p in network.populations)),
         ("neurons", f"{sum(p.size for p in network.populations):,}"),
         ("weights", f"{sum(c.parameters for c in connections):,}"),
-        ("most probable bits", network.digest()),
     ]
     seconds = run.result.get("seconds")
     if isinstance(seconds, int | float) and math.isfinite(seconds) and seconds > 0:
-        rows.append(("seconds of training", f"{seconds:,.0f}"))
+        rows.append(("time of training", f"{seconds:,.0f} s"))
     metrics = _metrics(found)
     return Section(
         name="trained",
@@ -48,6 +55,13 @@ def section(found: Findings) -> Section:
             Text(title="The recipe, every value written out", lines=recipe.to_toml(), long=True),
         ),
     )
+
+
+def _encoder(found: Findings) -> str:
+    """The encoder's name, where a recipe leaves the choice to the kind of data too."""
+    data = found.run.recipe.data
+    chosen = data.encoding.encoder_for(data.kind)
+    return "counts of events" if chosen == "auto" else chosen
 
 
 def _metrics(found: Findings) -> list[dict[str, float]]:
@@ -92,4 +106,4 @@ def _course(metrics: list[dict[str, float]]) -> Drawing:
         right.set(xlabel="epoch", ylabel="accuracy, %")
         right.legend(loc="lower right")
 
-    return drawing("course", "Course of training", f"{said}.", size=(8.0, 2.6), draw=draw)
+    return drawing("course", "Course of training", f"{said}.", size=(6.6, 2.6), draw=draw)

@@ -116,7 +116,7 @@ def _matplotlib() -> Any:
 
 
 def draw_mesh(mapped: Mapped, occupancy: Sequence[float], title: str, form: str) -> bytes:
-    """The bytes of the picture, as ``svg`` or ``png``."""
+    """The bytes of the picture, as ``svg`` or ``png``; without a `title` there is no room for one."""
     matplotlib = _matplotlib()
     placement = _placement(mapped)
     full, received = 100 * np.asarray(occupancy, np.float64), _received(mapped)
@@ -132,11 +132,12 @@ def draw_mesh(mapped: Mapped, occupancy: Sequence[float], title: str, form: str)
     # Letters become paths, so that the picture looks the same everywhere; the words are in its description.
     with matplotlib.rc_context({"svg.hashsalt": "bitspike", "font.size": 8}):
         mesh, (rows, columns) = placement.mesh, _inner(placement.mesh)
-        height = 1.6 + 5.2 * mesh.rows * rows / (mesh.columns * columns)
+        height = (1.6 if title else 1.0) + 5.2 * mesh.rows * rows / (mesh.columns * columns)
         figure = matplotlib.figure.Figure(figsize=(11.0, min(height, 9.0)), layout="constrained")
         for axis, panel in zip(figure.subplots(1, 2), panels, strict=True):
             _panel(figure, axis, placement, panel)
-        figure.suptitle(title)
+        if title:
+            figure.suptitle(title)
         content = BytesIO()
         figure.savefig(content, format=form, dpi=150, metadata={"Date": None} if form == "svg" else None)
     return content.getvalue()

@@ -8,7 +8,19 @@ from bitspike.errors import UsageError
 from bitspike.samples import SpikeData
 from bitspike.train.data import KNOWN, data_set, family, load_data
 from bitspike.train.encode import SEED_LIMIT
-from bitspike.train.encoders import CHANGE, DURATION, ENCODER, FOLD, LEAST, MOTION, POOL, THRESHOLD, WINDOW, Encoding
+from bitspike.train.encoders import (
+    CHANGE,
+    DURATION,
+    ENCODER,
+    FOLD,
+    LEAST,
+    MOTION,
+    POOL,
+    THRESHOLD,
+    WINDOW,
+    Encoding,
+    Kind,
+)
 from bitspike.train.schema import Checked, Rule, pairing, real, ruled, whole
 
 SEED = whole(0, SEED_LIMIT - 1)
@@ -80,7 +92,7 @@ class DataRecipe(Checked):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        kind = family(self.name)[0].kind
+        kind = self.kind
         self.encoding.encoder_for(kind)
         for key in ("turn", "zoom"):
             if kind == "series" and getattr(self, key):
@@ -90,6 +102,11 @@ class DataRecipe(Checked):
         for key in ("mirror", "backwards"):
             if kind != "events" and getattr(self, key):
                 raise UsageError(f"{key}: found {list(getattr(self, key))}; expected []: {self.name} has no events")
+
+    @property
+    def kind(self) -> Kind:
+        """What the data are: stills, events or series."""
+        return family(self.name)[0].kind
 
     @property
     def encoding(self) -> Encoding:

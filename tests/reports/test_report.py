@@ -11,27 +11,25 @@ from xml.etree import ElementTree
 
 import numpy as np
 import pytest
-from small_recipe import small_recipe
 
 import bitspike
 from bitspike.cli import main
 from bitspike.errors import FileError, UsageError
 from bitspike.reports.rasters import chosen
-from bitspike.train import fit, load_run
-from bitspike.train.recipe import parse_recipe
+from bitspike.train import load_run
 
 pytest.importorskip("matplotlib", reason="matplotlib is not installed")
 
 HOSTILE = '<script>alert(1)</script> & "$x_{$"'
-TEXT = small_recipe()
 SAMPLES = 40
 XHTML, SVG = "{http://www.w3.org/1999/xhtml}", "{http://www.w3.org/2000/svg}"
 
 
 @pytest.fixture(scope="module")
-def folder(tmp_path_factory):
+def folder(run_folder, tmp_path_factory):
+    """A folder of this module's own, with the run of all of them in it."""
     place = tmp_path_factory.mktemp("report")
-    fit(parse_recipe(TEXT, source="small.toml"), out=place / "run", progress=False)
+    shutil.copytree(run_folder, place / "run")
     return place
 
 
@@ -163,21 +161,6 @@ def test_chosen_samples():
         (4, "the clearest right answer"), (1, "the closest right answer"), (2, "the clearest wrong answer"),
     ]  # fmt: skip
     assert [c.sample for c in chosen(scores[:1], np.array([0]))] == [0]
-
-
-def test_a_browser_loads_it_without_an_error(made, tmp_path):
-    browser = next(filter(None, map(shutil.which, ("chromium", "google-chrome", "chromium-browser"))), None)
-    if browser is None:
-        pytest.skip("no browser: neither chromium nor google-chrome is installed")
-    done = subprocess.run(
-        [browser, "--headless", "--no-sandbox", "--disable-gpu", "--enable-logging=stderr", "--window-size=1200,2000",
-         f"--user-data-dir={tmp_path / 'profile'}", "--dump-dom", made.path.as_uri()],
-        capture_output=True, text=True, timeout=120, check=False,
-    )  # fmt: skip
-    assert done.returncode == 0, done.stderr
-    assert [line for line in done.stderr.splitlines() if "CONSOLE" in line] == []
-    # The script ran, under the page's own policy: each head of a column became a button.
-    assert done.stdout.count('<button type="button">') == made.html().count('<th scope="col">')
 
 
 def test_top_name_loads_lazily():
