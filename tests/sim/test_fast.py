@@ -10,6 +10,8 @@ from bitspike.convert.connections import Conv2d, Dense, Identity, SumPool2d
 from bitspike.convert.network import Input, IntegerNetwork, Population, Readout
 from bitspike.convert.weights import weights_of
 from bitspike.errors import RangeError, UsageError
+from bitspike.sim.fast import delivery
+from bitspike.sim.fast.planes import make_planes
 from bitspike.sim.fast.run import FastEngine, run_fast
 from bitspike.sim.reference import run_reference
 
@@ -215,3 +217,22 @@ def test_pooling_of_many_channels():
     pool = SumPool2d(source="input", target="one", source_shape=(40, 5, 5), kernel=(2, 2), stride=(2, 2))
     spikes = (np.random.default_rng(3).random((2, 4, 1000)) < 0.4).astype(np.uint8)
     assert_equal(windowed(pool), spikes)
+
+
+@pytest.mark.parametrize("name", [name for name, geometry in GEOMETRIES.items() if "groups" not in geometry])
+@pytest.mark.parametrize("low", [-1, 0])
+def test_active_windows_count_rows_instead(name, low, monkeypatch):
+    """The form for many spikes, taken for all: more rows than a vector has bits, and targets that fill no vector."""
+    called = []
+    monkeypatch.setattr(delivery, "_TARGET", 0)
+    monkeypatch.setattr(delivery, "_COUNTED", 0)
+    monkeypatch.setattr(delivery, "make_planes", lambda *given: called.append(given) or make_planes(*given))
+    random = np.random.default_rng(2)
+    geometry = dict(GEOMETRIES[name])
+    out, kernel = geometry.pop("out"), geometry["kernel"]
+    weights = weights_of(random.choice([low, 1], (out, 4 * kernel[0] * kernel[1])))
+    conv = Conv2d(source="input", target="one", source_shape=(4, 9, 8), weights=weights, exponent=1, **geometry)
+    spikes = (random.random((70, 4, 288)) < np.linspace(0, 1, 70)[:, None, None]).astype(np.uint8)
+    assert_equal(windowed(conv), spikes, tile=70)
+    assert_equal(windowed(conv, loop=True), spikes[:5], tile=3)
+    assert called

@@ -87,12 +87,12 @@ def count(  # noqa: PLR0917
             over = fresh
             while over or at < end:
                 stop = min(end, at + MOST)
-                _count_some(places[at:stop], table, row[first:], columns, np.int16(factor), offset, over)
+                count_some(places[at:stop], table, row[first:], columns, np.int16(factor), offset, over)
                 over, offset, at = False, np.int16(0), stop
 
 
 @njit(cache=True, nogil=True, inline="always")
-def _count_some(places: Any, table: Any, row: Any, columns: Any, factor: Any, offset: Any, over: Any) -> None:  # noqa: PLR0917
+def count_some(places: Any, table: Any, row: Any, columns: Any, factor: Any, offset: Any, over: Any) -> None:  # noqa: PLR0917
     """Count whole groups of spikes for one block, and add or write `columns` columns."""
     zero = zero_bits()
     one, two, four = zero, zero, zero
@@ -136,18 +136,18 @@ def _write(row: Any, columns: Any, planes: Any, factor: Any, offset: Any, over: 
     one for each byte, which are turned over in three rounds of exchanges.
     """
     one, two, four, p3, p4, p5, p6, p7 = planes
-    one, p4 = _exchange(one, p4, 4, _HALF)
-    two, p5 = _exchange(two, p5, 4, _HALF)
-    four, p6 = _exchange(four, p6, 4, _HALF)
-    p3, p7 = _exchange(p3, p7, 4, _HALF)
-    one, four = _exchange(one, four, 2, _QUARTERS)
-    two, p3 = _exchange(two, p3, 2, _QUARTERS)
-    p4, p6 = _exchange(p4, p6, 2, _QUARTERS)
-    p5, p7 = _exchange(p5, p7, 2, _QUARTERS)
-    one, two = _exchange(one, two, 1, _EIGHTHS)
-    four, p3 = _exchange(four, p3, 1, _EIGHTHS)
-    p4, p5 = _exchange(p4, p5, 1, _EIGHTHS)
-    p6, p7 = _exchange(p6, p7, 1, _EIGHTHS)
+    one, p4 = exchange(one, p4, 4, _HALF)
+    two, p5 = exchange(two, p5, 4, _HALF)
+    four, p6 = exchange(four, p6, 4, _HALF)
+    p3, p7 = exchange(p3, p7, 4, _HALF)
+    one, four = exchange(one, four, 2, _QUARTERS)
+    two, p3 = exchange(two, p3, 2, _QUARTERS)
+    p4, p6 = exchange(p4, p6, 2, _QUARTERS)
+    p5, p7 = exchange(p5, p7, 2, _QUARTERS)
+    one, two = exchange(one, two, 1, _EIGHTHS)
+    four, p3 = exchange(four, p3, 1, _EIGHTHS)
+    p4, p5 = exchange(p4, p5, 1, _EIGHTHS)
+    p6, p7 = exchange(p6, p7, 1, _EIGHTHS)
     _put(row, 0, columns, one, factor, offset, over)
     _put(row, 1, columns, two, factor, offset, over)
     _put(row, 2, columns, four, factor, offset, over)
@@ -159,7 +159,7 @@ def _write(row: Any, columns: Any, planes: Any, factor: Any, offset: Any, over: 
 
 
 @njit(cache=True, nogil=True)
-def _exchange(one: Any, other: Any, shift: Any, mask: Any) -> Any:
+def exchange(one: Any, other: Any, shift: Any, mask: Any) -> Any:
     """Swap the upper bits of one, `shift` above the mask, with the lower bits of the other."""
     differing = crossed(one, other, shift, mask)
     return unlike(one, raised(differing, shift)), unlike(other, differing)

@@ -1,5 +1,6 @@
 """How the events of a source become summed input: one class a kind of connection, prepared once for all tiles."""
 
+import math
 from collections.abc import Callable
 
 import numpy as np
@@ -10,8 +11,9 @@ from bitspike.errors import UnsupportedError
 from bitspike.sim.fast import kernels
 from bitspike.sim.fast.counting import by_source, count
 from bitspike.sim.fast.layout import Layout
-from bitspike.sim.fast.sources import Array, Events, empty, placed, whole, zeros
-from bitspike.sim.fast.vectors import COLUMN, LANES
+from bitspike.sim.fast.planes import Lists, by_planes, count_rows, make_lists, make_planes
+from bitspike.sim.fast.sources import Array, BitEvents, Events, empty, placed, whole, zeros
+from bitspike.sim.fast.vectors import BITS, COLUMN, LANES
 from bitspike.sim.fast.windows import make_windows
 
 Deliver = Callable[[Events, Array, Array, bool], None]
@@ -20,6 +22,10 @@ Where the last argument is true, what was left in the inputs is forgotten first;
 #: Weights of windows are added in bytes where a byte holds the sums of so many events at least.
 FEWEST = 8
 _BYTE = 127
+#: Instructions, about, of a spike among windows, and of each vector that it adds.
+_EVENT, _ADDED = 40, 5
+#: Instructions, about, of 256 rows of a target, and of each source that it counts.
+_TARGET, _COUNTED = 450, 9
 
 
 def prepare(connection: Connection, graded: bool, source: Layout, target: Layout) -> Deliver:
@@ -29,12 +35,11 @@ def prepare(connection: Connection, graded: bool, source: Layout, target: Layout
     if isinstance(connection, Identity):
         return _identity(connection, graded, target.rank[source.order])
     if isinstance(connection, Conv2d | SumPool2d):
-        return _windowed(connection, graded, source)
+        events = _windowed(connection, graded, source)
+        if isinstance(connection, Conv2d) and by_planes(connection, graded):
+            return _by_activity(connection, events, source, target)
+        return events
     raise UnsupportedError(f"connection {connection.name}: kind {connection.kind}; the fast engine has no such kind")
-
-
-def _parts(events: Events) -> tuple[Array, Array, Array, Array]:
-    return events.places, events.values, events.offsets, events.active
 
 
 def _dense(connection: Dense, graded: bool, source: Layout, target: Layout) -> Deliver:
@@ -48,7 +53,7 @@ def _dense(connection: Dense, graded: bool, source: Layout, target: Layout) -> D
     def deliver(events: Events, pairs: Array, inputs: Array, fresh: bool) -> None:
         if fresh:
             inputs[:] = 0
-        kernels.dense_events(_parts(events), graded, weights, pairs, inputs)
+        kernels.dense_events(events.parts, graded, weights, pairs, inputs)
 
     return deliver
 
@@ -58,7 +63,8 @@ def _counted(matrix: Array, lowest: int, exponent: int) -> Deliver:
     factor, low = (1 - lowest) << exponent, lowest << exponent
 
     def deliver(events: Events, pairs: Array, inputs: Array, fresh: bool) -> None:
-        count(events.places, events.offsets, events.active, bits, factor, low, pairs, fresh, inputs)
+        places, _, offsets, active = events.parts
+        count(places, offsets, active, bits, factor, low, pairs, fresh, inputs)
 
     return deliver
 
@@ -69,7 +75,7 @@ def _identity(connection: Identity, graded: bool, targets: Array) -> Deliver:
     def deliver(events: Events, pairs: Array, inputs: Array, fresh: bool) -> None:
         if fresh:
             inputs[:] = 0
-        kernels.identity_events(_parts(events), graded, weight, targets, pairs, inputs)
+        kernels.identity_events(events.parts, graded, weight, targets, pairs, inputs)
 
     return deliver
 
@@ -87,13 +93,40 @@ def _windowed(connection: Conv2d | SumPool2d, graded: bool, source: Layout) -> D
             if fresh:
                 inputs[:] = 0
             frame = empty((wide.frame,), np.int16)
-            kernels.windowed_events(_parts(events), graded, wide.tables, wide.shape, frame, pairs, inputs)
+            kernels.windowed_events(events.parts, graded, wide.tables, wide.shape, frame, pairs, inputs)
 
         return add
     narrow, factor = make_windows(connection, source, COLUMN, small, np.int8), 1 << connection.exponent
 
     def pour(events: Events, pairs: Array, inputs: Array, fresh: bool) -> None:
         frame = zeros((narrow.frame,), np.int8)
-        kernels.window_sums(_parts(events), narrow.tables, narrow.shape, most, factor, frame, pairs, fresh, inputs)
+        kernels.window_sums(events.parts, narrow.tables, narrow.shape, most, factor, frame, pairs, fresh, inputs)
 
     return pour
+
+
+def _by_activity(connection: Conv2d, few: Deliver, source: Layout, target: Layout) -> Deliver:
+    """Events where few neurons spike, and vectors of rows, whose work is always the same, where many do."""
+    vectors = math.prod(connection.window) * -(-connection.target_channels // COLUMN)
+    each = _EVENT + vectors * _ADDED // math.prod(connection.stride)
+    block = (
+        connection.shape[0] * _TARGET
+        + connection.weights.matrix().size // 2 * math.prod(connection.target_shape[1:]) * _COUNTED
+    )
+    lists: list[Lists] = []
+
+    def deliver(events: Events, pairs: Array, inputs: Array, fresh: bool) -> None:
+        blocks = -(-len(pairs) // BITS)
+        every_row = len(pairs) == len(inputs)
+        if not (isinstance(events, BitEvents) and every_row and int(events.active.sum()) * each > blocks * block):
+            few(events, pairs, inputs, fresh)
+            return
+        if not lists:
+            lists.append(make_lists(connection, source, target))
+        low = connection.weights.low if isinstance(connection.weights, BinaryWeights) else 0
+        sums, flat = empty((LANES + 1, BITS), np.int16), inputs.reshape(-1)
+        scaled = (1 - low) << connection.exponent, low << connection.exponent
+        planes = make_planes(events.words, pairs)
+        count_rows(planes, lists[0].arrays, *scaled, len(pairs), fresh, sums, flat)
+
+    return deliver

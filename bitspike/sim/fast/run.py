@@ -20,7 +20,7 @@ from bitspike.sim.fast.sources import Array
 from bitspike.sim.record import Record, Trace, run_length
 
 #: Inputs of the widest population that a tile holds: they then stay in a core's cache.
-TILE = 1 << 20
+TILE = 1 << 21
 #: Most steps that a tile runs at once.
 CHUNK = 128
 
@@ -64,18 +64,20 @@ class FastEngine:
         shapes = {name: (*spikes.shape[:2], self.network.population(name).size) for name in kept}
         length = run_length(self.network, spikes.shape[1])
         chunk = CHUNK if chunk is None else chunk
-        size = max(1, min(64, TILE // (min(length, max(1, chunk)) * self._plan.widest))) if tile is None else tile
         workers = os.cpu_count() or 1 if threads is None else threads
+        most = max(1, min(64, TILE // (min(length, max(1, chunk)) * self._plan.widest)))
+        size = _even(len(spikes), most, max(1, workers)) if tile is None else tile
         if size < 1 or workers < 1 or chunk < 1:
             raise UsageError(f"tile {size}, threads {workers}, chunk {chunk}; expected 1 or more")
         traces = {name: _empty(self.network, name, shape) for name, shape in shapes.items()}
 
         starts = range(0, len(spikes), size)
         workers = min(workers, len(starts))
+        waiting = iter(starts)
 
-        def work(worker: int) -> None:
+        def work(_: int) -> None:
             session = Session(self._plan, size)
-            for first in starts[worker::workers]:
+            for first in waiting:
                 rows = slice(first, min(first + size, len(spikes)))
                 if rows.stop - first < size:
                     session = Session(self._plan, rows.stop - first)
@@ -158,6 +160,13 @@ class Stream:
 def run_fast(network: IntegerNetwork, spikes: npt.NDArray[np.uint8], **options: Any) -> Record:
     """Run a legal network once; for the options see :meth:`FastEngine.run`."""
     return FastEngine(network).run(spikes, **options)
+
+
+def _even(samples: int, most: int, workers: int) -> int:
+    """Return the samples of a tile, `most` at most, so that all workers have about as many tiles."""
+    each = -(-samples // workers)
+    tiles = max(1, -(-each // most))
+    return max(1, -(-each // tiles))
 
 
 def _empty(network: IntegerNetwork, name: str, shape: tuple[int, ...]) -> dict[str, Any]:

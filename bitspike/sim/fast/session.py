@@ -50,6 +50,7 @@ class Session:
         self._tails = {node.name: _silence(node, samples, plan.leads[node.name]) for node in plan.network.nodes()}
         self._room: dict[tuple[str, str], Array] = {}
         self._pairs: dict[tuple[int, int, int], Array] = {}
+        self._turns: dict[tuple[str, int, bool], _Turn] = {}
 
     def reset(self) -> None:
         """Begin again with other samples."""
@@ -87,7 +88,7 @@ class Session:
         found: dict[str, Chunk] = {}
         events: dict[str, Events] = {}
         for group in self.plan.groups:
-            turns = {p.name: _Turn(self, p, steps, states and p.name in record) for p in group.populations}
+            turns = {p.name: self._turn(p, steps, states and p.name in record) for p in group.populations}
             for one in group.outer:
                 if one.source not in events:
                     events[one.source] = sources[one.source].events()
@@ -107,6 +108,14 @@ class Session:
         self.step += steps
         return found
 
+    def _turn(self, population: Population, steps: int, recorded: bool) -> "_Turn":
+        """The turn of a population in this chunk: the same object in every chunk of so many steps."""
+        key = population.name, steps, recorded
+        if key not in self._turns:
+            self._turns[key] = _Turn(self, population, steps, recorded)
+        self._turns[key].begin(self.step)
+        return self._turns[key]
+
     def _step_by_step(self, group: Group, turns: "Mapping[str, _Turn]", steps: int) -> None:
         for turn in turns.values():
             turn.clear()
@@ -123,32 +132,33 @@ class Session:
 
 
 class _Turn:
-    """One population in one chunk."""
+    """One population in chunks of so many steps."""
 
     def __init__(self, session: Session, population: Population, steps: int, recorded: bool) -> None:
         self.population, self.steps = population, steps
         self.lead = session.plan.leads[population.name]
         name, samples = population.name, session.samples
-        tail = session._tails[name]
-        fired = session.room(name, "fired", (samples, self.lead + steps, tail.shape[2]), tail.dtype)
-        fired[:, : self.lead] = tail
-        self.fired: Source = Payloads(fired, population.size) if population.graded else Bits(fired, population.size)
+        self._tail = session._tails[name]
+        shape = samples, self.lead + steps, self._tail.shape[2]
+        self._fired = session.room(name, "fired", shape, self._tail.dtype)
+        self.fired: Source = (Payloads if population.graded else Bits)(self._fired, population.size)
         shape = (samples, steps, whole(population.size))
         self.inputs = session.room(name, "inputs", shape, np.int16)
-        self._fresh = True
         self.currents, self.membranes = (
             session.room(name, use, shape, np.int32) if recorded else _NONE for use in ("u", "v")
         )
         self._state, self._bias = session._states[name], session._bias[name]
         self._layout = session.plan.layouts[name]
-        self._settings = (
-            np.int32(DECAY_ONE - population.du),
-            np.int32(DECAY_ONE - population.dv),
-            np.int32(population.vth << STATE_SHIFT),
-            population.reset == "zero",
-            population.start - session.step,
-            self.lead,
-        )
+        self._decays = np.int32(DECAY_ONE - population.du), np.int32(DECAY_ONE - population.dv)
+        self._threshold, self._zero = np.int32(population.vth << STATE_SHIFT), population.reset == "zero"
+        self.begin(session.step)
+
+    def begin(self, step: int) -> None:
+        """Begin a chunk at a step of the run: with no input, and the spikes that are still read."""
+        self._fresh = True
+        self._fired[:, : self.lead] = self._tail
+        start = self.population.start - step
+        self._settings = (*self._decays, self._threshold, self._zero, start, self.lead)
 
     def receive(self, deliver: Deliver, events: Events, pairs: Array) -> None:
         """Add what a connection brings; the first one finds what the last chunk left, and writes over it."""

@@ -63,9 +63,7 @@ class Bits:
         words = np.ascontiguousarray(self.words[:, steps]).reshape(-1, self.words.shape[2])
         offsets, active = np.empty(len(words) + 1, np.int64), np.empty(len(words), np.int64)
         measure_bits(words, offsets, active)
-        places = np.empty(offsets[-1] + _ROOM, np.int32)
-        list_bits(words, offsets, places, self.size)
-        return Events(places=places, values=_NO_VALUES, offsets=offsets, active=active)
+        return BitEvents(words, self.size, offsets, active)
 
     def tail(self, rows: int) -> Array:
         """The last rows of each sample."""
@@ -114,6 +112,28 @@ class Events:
 
     def __init__(self, *, places: Array, values: Array, offsets: Array, active: Array) -> None:
         self.places, self.values, self.offsets, self.active = places, values, offsets, active
+
+    @property
+    def parts(self) -> tuple[Array, Array, Array, Array]:
+        """Places, values, offsets and active, as the kernels take them."""
+        return self.places, self.values, self.offsets, self.active
+
+
+class BitEvents(Events):
+    """Events of binary spikes; `words` are their bits, and the places are listed when somebody asks for them."""
+
+    def __init__(self, words: Array, size: int, offsets: Array, active: Array) -> None:
+        super().__init__(places=_NO_VALUES, values=_NO_VALUES, offsets=offsets, active=active)
+        self.words, self._size, self._listed = words, size, False
+
+    @property
+    def parts(self) -> tuple[Array, Array, Array, Array]:
+        """As those of all events, listed now."""
+        if not self._listed:
+            self.places = np.empty(self.offsets[-1] + _ROOM, np.int32)
+            list_bits(self.words, self.offsets, self.places, self._size)
+            self._listed = True
+        return super().parts
 
 
 _NO_VALUES = np.empty(0, np.int32)

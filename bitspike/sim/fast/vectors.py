@@ -168,6 +168,41 @@ def _add_bytes(context, array, place, weights, start):  # type: ignore[no-untype
     return types.void(array, place, weights, start), generate
 
 
+def _write_turned(added: bool) -> Any:
+    """Return the operation that turns sixteen rows of sixteen int16 over, and adds or writes the columns.
+
+    A round interleaves vectors i and i + 8: the place of a number, its row's four bits and then its column's, is turned
+    by one bit, and after four rounds rows have become columns.
+    """
+
+    def write(context, sums, start, array, place, pitch):  # type: ignore[no-untyped-def]  # noqa: ANN001, ANN202, ARG001, PLR0917
+        def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
+            sums, start, array, place, pitch = arguments
+            form = ir.VectorType(_SHORT, LANES)
+            half = LANES // 2
+            rows = []
+            for row in range(LANES):
+                at = builder.add(start, ir.Constant(start.type, BITS * row))
+                rows.append(builder.load(_at(context, builder, signature.args[0], sums, at, form), align=2))
+            for _ in range(4):
+                pairs = [(rows[i], rows[i + half]) for i in range(half)]
+                rows = [
+                    builder.shuffle_vector(one, other, ir.Constant(ir.VectorType(_INT, LANES), order))
+                    for one, other in pairs
+                    for order in ([i // 2 + i % 2 * LANES + first for i in range(LANES)] for first in (0, half))
+                ]
+            for column in rows:
+                where = _at(context, builder, signature.args[2], array, place, form)
+                value = builder.add(builder.load(where, align=2), column) if added else column
+                builder.store(value, where, align=2)
+                place = builder.add(place, pitch)
+            return context.get_dummy_value()
+
+        return types.void(sums, start, array, place, pitch), generate
+
+    return intrinsic(write)
+
+
 def _accumulate(context, array, place, weights, start, value):  # type: ignore[no-untyped-def]  # noqa: ANN001, ANN202, ARG001, PLR0917
     def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
         array, place, weights, start, value = arguments
@@ -270,6 +305,11 @@ add_bytes: Any = intrinsic(_add_bytes)
 """add_bytes(array, place, weights, start): add 32 int8 of `weights` to 32 int8."""
 accumulate: Any = intrinsic(_accumulate)
 """accumulate(array, place, weights, start, value): add `value` times sixteen int16 of `weights` to sixteen int16."""
+add_turned: Any = _write_turned(added=True)
+"""add_turned(sums, start, array, place, pitch): add sixteen numbers of each of sixteen rows of `sums`, 256 apart, to
+sixteen rows of `array`, `pitch` apart: the first numbers of all to the first row."""
+set_turned: Any = _write_turned(added=False)
+"""set_turned(sums, start, array, place, pitch): write them over what lies there."""
 load_states: Any = _load(_STATES, _INT, 4)
 """load_states(array, place): sixteen int32."""
 load_inputs: Any = _load(_STATES, _SHORT, 2, widen=True)
