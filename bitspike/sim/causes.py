@@ -98,7 +98,7 @@ def _explanations(network: IntegerNetwork) -> Iterator[tuple[str, str, Run]]:
         yield "the other reset", where, partial(_changed, network, _other_reset, where)
         for offset in OFFSETS:
             late = f"{abs(offset)} step{'s' if abs(offset) > 1 else ''} {'late' if offset > 0 else 'early'}"
-            yield late, where, partial(_shifted, offset, where)
+            yield late, where, partial(_shifted, network, offset, where)
     connections = [c.name for c in network.connections]
     for where in ("", *connections) if len(connections) > 1 else ("",):
         for cause, change in CHANGES.items():
@@ -117,24 +117,27 @@ def _changed(network: IntegerNetwork, change: Change, where: str, record: Record
     return record if other == network else run_reference(other, record.inputs)
 
 
-def _shifted(offset: int, where: str, record: Record) -> Record:
-    """The record with populations that answer `offset` steps later; where nothing is known yet, they are silent."""
+def _shifted(network: IntegerNetwork, offset: int, where: str, record: Record) -> Record:
+    """The record with populations that answer `offset` steps later, silent before; or earlier, with silence as input
+    where it had none.
+    """
+    other = record if offset > 0 else run_reference(network, np.pad(record.inputs, ((0, 0), (0, -offset), (0, 0))))
     traces = {}
     for name, trace in record.traces.items():
-        arrays: dict[str, Any] = {"spikes": trace.spikes, "u": trace.u, "v": trace.v}
+        moved = other.traces[name] if where in ("", name) else trace
+        arrays: dict[str, Any] = {"spikes": moved.spikes, "u": moved.u, "v": moved.v}
         if where in ("", name):
-            arrays = {key: _delayed(array, offset) for key, array in arrays.items()}
+            arrays = {key: _moved(array, offset) for key, array in arrays.items()}
         traces[name] = Trace(**arrays)
     return replace(record, traces=traces)
 
 
-def _delayed(array: npt.NDArray[Any], offset: int) -> npt.NDArray[Any]:
+def _moved(array: npt.NDArray[Any], offset: int) -> npt.NDArray[Any]:
+    """Later by `offset` steps in as many steps; or, of an array that has as many more, its last steps."""
+    if offset < 0:
+        return array[:, -offset:]
     moved = np.zeros_like(array)
-    if abs(offset) < array.shape[1]:
-        if offset > 0:
-            moved[:, offset:] = array[:, :-offset]
-        else:
-            moved[:, :offset] = array[:, -offset:]
+    moved[:, offset:] = array[:, : max(0, array.shape[1] - offset)]
     return moved
 
 

@@ -7,7 +7,7 @@ import pytest
 from builders import chain, spikes_for
 
 from bitspike.convert.connections import Conv2d, Dense
-from bitspike.convert.network import Input, IntegerNetwork, Population, Readout
+from bitspike.convert.network import VTH_MAX, Input, IntegerNetwork, Population, Readout
 from bitspike.convert.weights import weights_of
 from bitspike.samples import SpikeData
 from bitspike.sim.causes import find_reason
@@ -95,6 +95,99 @@ def test_an_offset_of_a_population(offset, told):
     other = Record(engine="x", inputs=SPIKES, traces={**record.traces, last: late}, latency=record.latency)
     found = reason(NETWORK, other)
     assert (found.cause, found.where) == (told, last)
+
+
+@pytest.mark.parametrize("where", ["", "hidden2"])
+@pytest.mark.parametrize(("offset", "told"), [(1, "1 step early"), (3, "3 steps early")])
+def test_a_population_that_is_early_has_answered_silence_at_the_end(offset, told, where):
+    record = run_reference(NETWORK, SPIKES)
+    longer = run_reference(NETWORK, np.pad(SPIKES, ((0, 0), (0, offset), (0, 0))))
+    traces = {
+        name: Trace(spikes=t.spikes[:, offset:], u=t.u[:, offset:], v=t.v[:, offset:])
+        for name, t in longer.traces.items()
+        if where in ("", name)
+    }
+    assert traces[where or "output"].v[:, -1].any()
+    other = Record(engine="x", inputs=SPIKES, traces={**record.traces, **traces}, latency=record.latency)
+    found = reason(NETWORK, other)
+    assert (found.cause, found.where) == (told, where)
+
+
+def large_states(dv=40):
+    """One population whose membranes need all their 24 bits, and leave them where the input says so."""
+    return IntegerNetwork(
+        name="large",
+        steps=40,
+        inputs=(Input(name="input", shape=(4,)),),
+        populations=(
+            Population(name="sum", shape=(3,), dv=dv, vth=VTH_MAX, bias_mantissa=np.array([3, -5, 7], np.int32)),
+        ),
+        connections=(Dense(source="input", target="sum", weights=weights_of([[85, -80, 3, 1]] * 3), exponent=5),),
+        readouts=(Readout(population="sum", kind="membrane_last"),),
+    )
+
+
+def test_rounding_in_single_precision():
+    """Products of 23 and 12 bits in the 24 bits of a single-precision number, truncated after they were rounded."""
+
+    def single(x, n):
+        return np.trunc(x.astype(np.float32) / np.float32(1 << n)).astype(np.int64)
+
+    spikes = np.zeros((4, 40, 4), np.uint8)
+    spikes[:, :, 0] = np.random.default_rng(0).random((4, 40)) < 0.5
+    network = large_states()
+    found = reason(network, run_reference(network, spikes, rule=engine(decay=single)), spikes)
+    assert str(found) == "a decay in single-precision floating point, everywhere, explains every value of 4 samples"
+
+
+def wrapped(v):
+    return (v + 2**23) % 2**24 - 2**23
+
+
+def clipped(v):
+    return np.clip(v, 1 - 2**23, 2**23 - 1)
+
+
+def register(limit):
+    """A step in which the membrane is what `limit` makes of it; the current stays within its register."""
+
+    def rule(p, u, v, a, **_):
+        v = limit(v + 64 * a + p.bias)
+        s = v > 64 * p.vth
+        return 64 * a, np.where(s, 0, v), s.astype(np.int64)
+
+    return rule
+
+
+@pytest.mark.parametrize(
+    ("source", "ours", "theirs", "cause"),
+    [
+        (0, lambda v: v, wrapped, "a state that wraps around 24 bits"),
+        (1, lambda v: v, wrapped, "a state that wraps around 24 bits"),
+        (1, lambda v: v, clipped, "a state that is clipped at 24 bits"),
+        (1, clipped, wrapped, "a state that wraps around 24 bits"),
+        (1, wrapped, clipped, "a state that is clipped at 24 bits"),
+    ],
+)
+def test_registers_that_overflow(source, ours, theirs, cause):
+    """Input 0 drives membranes up, 1 down; up, what is clipped still spikes, as what is not."""
+    network = large_states(dv=0)
+    spikes = np.zeros((2, 60, 4), np.uint8)
+    spikes[0, :, source] = 1
+    spikes[1, ::3, source] = 1
+    left, other = (run_reference(network, spikes, rule=register(limit)) for limit in (ours, theirs))
+    assert (left.traces["sum"].v[0] != other.traces["sum"].v[0]).any()
+    found = find_reason(network, left, other, 0)
+    assert (found.cause, found.where, found.samples) == (cause, "", 2)
+
+
+def test_a_membrane_that_wraps_where_lava_clips_it():
+    network = large_states(dv=0)
+    spikes = np.zeros((2, 60, 4), np.uint8)
+    spikes[:, :, 1] = 1
+    left = run_reference(network, spikes, overflow="lava")
+    other = run_reference(network, spikes, rule=register(wrapped))
+    assert str(find_reason(network, left, other, 0)).startswith("a state that wraps around 24 bits, everywhere")
 
 
 def convolution(kernel=(3, 3)):
