@@ -5,7 +5,7 @@ A chunk depends on nothing but its own samples, so that chunks run one after the
 """
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from dataclasses import dataclass, field, replace
 from typing import Any, NamedTuple
 
@@ -84,7 +84,14 @@ def samples_of(data: Spikes, piece: Piece) -> SpikeData:
     return data.part(piece.first + piece.skip, piece.last + piece.skip)
 
 
-def run_piece(plan: Plan, piece: Piece, data: SpikeData, tell: Callable[[str, int], None] | None = None) -> Chunk:
+def run_piece(
+    plan: Plan,
+    piece: Piece,
+    data: SpikeData,
+    tell: Callable[[str, int], None] | None = None,
+    *,
+    parted: Collection[str] = (),
+) -> Chunk:
     """Run the jobs on the samples `data` of `piece`, compare each with the first, and see what the first one reached.
 
     Args:
@@ -92,6 +99,7 @@ def run_piece(plan: Plan, piece: Piece, data: SpikeData, tell: Callable[[str, in
         piece: where in the data the samples lie.
         data: the samples.
         tell: called before each run with its label and its number within the piece.
+        parted: labels of jobs that differed in an earlier chunk, whose reason is looked for no more.
     """
     results = []
     baseline, *others = plan.jobs_of(piece)
@@ -102,7 +110,8 @@ def run_piece(plan: Plan, piece: Piece, data: SpikeData, tell: Callable[[str, in
         said(job.label, number)
         limit = len(data) if piece.extra or job.samples is None else job.samples - piece.first
         other, other_seconds = _timed(job, data.part(0, limit) if limit < len(data) else data)
-        result = compare(plan.network, record, other, (baseline.label, job.label), offset=piece.first)
+        names = baseline.label, job.label
+        result = compare(plan.network, record, other, names, offset=piece.first, explain=job.label not in parted)
         results.append(replace(result, latency=_late(other), seconds=other_seconds))
     return Chunk(
         first=piece.first,

@@ -132,7 +132,13 @@ def joined(parts: Sequence[EngineResult]) -> EngineResult:
 
 
 def compare(
-    network: IntegerNetwork, left: Record, right: Record, names: tuple[str, str], *, offset: int = 0
+    network: IntegerNetwork,
+    left: Record,
+    right: Record,
+    names: tuple[str, str],
+    *,
+    offset: int = 0,
+    explain: bool = True,
 ) -> EngineResult:
     """Count what differs between the records of the baseline and of another engine, and find the first place.
 
@@ -141,6 +147,7 @@ def compare(
         left, right: aligned records; one may have fewer samples.
         names: of the two, the baseline first.
         offset: the number of the records' first sample in the data.
+        explain: whether the known causes are tried on a difference, which takes many runs of the reference engine.
     """
     _same_shape(network, left, right, names[1])
     samples = min(left.samples, right.samples)
@@ -165,7 +172,7 @@ def compare(
         latency=0,
         seconds=0.0,
         first=replace(first, sample=first.sample + offset) if first else None,
-        reason=find_reason(network, left, right, first.sample) if first else None,
+        reason=find_reason(network, left, right, first.sample) if first and explain else None,
     )
 
 

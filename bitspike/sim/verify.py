@@ -125,7 +125,7 @@ def verify(
     about |= {"coverage": plan.coverage, "adversarial": adversarial}
     chunks = list(_noted(ledger, about, plan)) if ledger is not None else []
     if scheduler is None:
-        coming = _run(plan, feed, parts, len(chunks), notify or _silent)
+        coming = _run(plan, feed, parts, tuple(chunks), notify or _silent)
     else:
         from bitspike.sim.shards import run_shards
 
@@ -162,16 +162,19 @@ def _feed(network: IntegerNetwork, data: Spikes | None, adversarial: int, seed: 
 
 
 def _run(
-    plan: Plan, data: Spikes, parts: Sequence[Piece], done: int, tell: Callable[[str, int, int], None]
+    plan: Plan, data: Spikes, parts: Sequence[Piece], done: Sequence[Chunk], tell: Callable[[str, int, int], None]
 ) -> Iterator[Chunk]:
-    """Run the chunks after the first `done`, one after the other."""
+    """Run the chunks after those that are `done`, one after the other."""
     runs = [len(plan.jobs_of(piece)) for piece in parts]
-    for number, piece in enumerate(parts[done:], start=done):
+    parted = {result.engine for chunk in done for result in chunk.results if not result.equal}
+    for number, piece in enumerate(parts[len(done) :], start=len(done)):
 
         def say(label: str, job: int, before: int = sum(runs[:number])) -> None:
             tell(label, before + job, sum(runs))
 
-        yield run_piece(plan, piece, samples_of(data, piece), say)
+        chunk = run_piece(plan, piece, samples_of(data, piece), say, parted=parted)
+        parted |= {result.engine for result in chunk.results if not result.equal}
+        yield chunk
 
 
 def _noted(ledger: Ledger, about: Mapping[str, Any], plan: Plan) -> tuple[Chunk, ...]:

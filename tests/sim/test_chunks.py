@@ -37,6 +37,20 @@ def test_no_count_and_no_place_depends_on_the_chunk(chunk):
     assert counted(proof(chunk=chunk)) == counted(whole)
 
 
+def test_a_reason_is_looked_for_once(monkeypatch, tmp_path):
+    """Known causes are tried in the first chunk that parts, and after a stop not again."""
+    from bitspike.sim import compare
+
+    real, calls = compare.find_reason, []
+    monkeypatch.setattr(compare, "find_reason", lambda *given: calls.append(1) or real(*given))
+    assert proof(chunk=3, ledger=Ledger(tmp_path / "a.partial")).engines[1].differing_membranes
+    assert len(calls) == 1
+    lines = (tmp_path / "a.partial").read_text().splitlines()
+    (tmp_path / "a.partial").write_text("\n".join(lines[:2]) + "\n")
+    proof(chunk=3, ledger=Ledger(tmp_path / "a.partial", resume=True))
+    assert len(calls) == 1
+
+
 def test_the_first_place_is_that_in_the_data_and_not_in_the_chunk():
     network = chain((12, 9, 7, 4), steps=10, bias=False)
     copy = planted_faults(network)["threshold"][0]
