@@ -4,8 +4,9 @@ Rules:
 
 1. The fan-in of a neuron is the number of its synapses: of a matrix those of a weight other than 0, of a window all
    that lie on a source. Where a neuron of a population has more than `sources`, the dense connections and convolutions
-   into the population are divided into parts, in the network's order, each filled up to `sources` before the next
-   begins. A dense connection is cut by columns: each piece has weights of 0 in the others. A convolution is not cut;
+   into the population are divided, in the network's order, into as few parts of at most `sources` as that takes, of
+   nearly equal size: relays of a core share its axons, and a part that left none would have a core for each relay. A
+   dense connection is cut by columns: each piece has weights of 0 in the others. A convolution is not cut;
    :mod:`bitspike.convert.passes.split` cuts its source by channels.
 2. Each part gets relays (:mod:`bitspike.convert.passes.sums`), two for each neuron of the population: one sends the
    part's sum where that is positive, one its negative where it is not, as a graded spike. A sign that no weight has
@@ -18,7 +19,7 @@ Rules:
 The claim: every neuron that was there has the trace that it had.
 """
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import replace
 
 import numpy as np
@@ -99,7 +100,7 @@ def _divided(network: IntegerNetwork, p: Population, sources: int, stages: Stage
             f"population {p.name}: a relay reads {beside} others beside its part; expected more than {sources} sources"
         )
     taken, populations, connections = set(network.shapes()), list[Population](), list[Connection]()
-    parts = _parts(p, moved, sources - beside)
+    parts = _even_parts(p, moved, sources - beside)
     plan = stages(max(map(largest_sum, parts)) >> unit)
     for number, part in enumerate(parts):
         more, synapses = relays(p, part, plan, unit=unit, ending=f"_sum{number}", taken=taken)
@@ -125,8 +126,17 @@ def _reached(network: IntegerNetwork, name: str) -> set[str]:
     return found
 
 
+def _even_parts(p: Population, connections: Sequence[Connection], most: int) -> list[list[Connection]]:
+    """Rule 1: as few parts as :func:`_parts` makes, of nearly equal size where that makes no more."""
+    parts = _parts(p, connections, most)
+    synapses = [_synapses(c) for c in connections]
+    widest = max((int(s.max()) for c, s in zip(connections, synapses, strict=True) if isinstance(c, Conv2d)), default=0)
+    even = _parts(p, connections, max(-(-int(np.sum(synapses, axis=0).max()) // len(parts)), widest))
+    return even if len(even) == len(parts) else parts
+
+
 def _parts(p: Population, connections: Iterable[Connection], most: int) -> list[list[Connection]]:
-    """Rule 1: the connections into `p` in parts of at most `most` synapses for each neuron."""
+    """The connections into `p` in parts of at most `most` synapses a neuron, each full before the next begins."""
     parts: list[list[Connection]] = [[]]
     used = np.zeros(p.size, np.int64)
     for c in connections:

@@ -1,10 +1,10 @@
-"""Fan-in for chips without graded spikes: the sum of each part is sent on as the digits of a number to the base 4.
+"""Fan-in for chips without graded spikes: the sum of each part is sent on as the digits of a number to the base 8.
 
 The rules and the claim are those of :mod:`bitspike.convert.passes.fan_in`, but for two:
 
 1. The relays of a part (:mod:`bitspike.convert.passes.sums`) are a stage for each digit of the largest sum that the
    range proof allows in any part, and a neuron for each value of a digit, sign and neuron of the population. The stages
-   follow one another, which on a chip takes a step each: a part of 4,096 weights of +1 has 7 stages.
+   follow one another, which on a chip takes a step each: a part of 4,096 weights of +1 has 5 stages.
 2. A relay reads the digits before its own beside the sources of its part, which are as many fewer.
 
 Sources of graded spikes are refused: their sums have no bound that holds for runs of any length.

@@ -6,8 +6,8 @@ to step, and the sum, `a`, is exact in each:
 
 - *graded*: one unit, which sends `a`. A bias of 1/64 lifts a sum of 1 over the threshold of 1 that graded spikes must
   have, and is shifted out of the payload with the rest.
-- *binary*: the digits of `a` to the base 4, the highest first, each from a stage of its own. Of the three units of the
-  place ``4^k``, unit j fires where what the stages before have left of `a` is ``(j + 1) * 4^k`` or more, so that as
+- *binary*: the digits of `a` to the base 8, the highest first, each from a stage of its own. Of the seven units of the
+  place ``8^k``, unit j fires where what the stages before have left of `a` is ``(j + 1) * 8^k`` or more, so that as
   many fire as the digit says. The sources reach every stage, and each stage takes off what the ones before have
   counted. Where `a` is negative none fires.
 """
@@ -23,8 +23,10 @@ from bitspike.convert.relays import free_name
 from bitspike.convert.weights import weights_of
 from bitspike.errors import UnsupportedError
 
-#: Bits of a digit: fewer make more stages, and more steps; more make more neurons in each.
-_DIGIT = 2
+#: Bits of a digit: fewer make more stages, each with a step and synapse formats of its own; more make more neurons.
+_DIGIT = 3
+#: From this sum on digits have 2 bits, for a bias has no more than 12 bits and an exponent of 7.
+_FINER = 3 << 12
 #: The largest power of two in a mantissa whose opposite fits too, and the largest exponent, of weights and of biases.
 _SHIFT_MAX = 7
 #: Bits of a bias mantissa, as far as the exponent allows: all chips have as many.
@@ -58,10 +60,9 @@ def graded_stages(most: int) -> tuple[Stage, ...]:  # noqa: ARG001
 
 def binary_stages(most: int) -> tuple[Stage, ...]:
     """A stage for each digit of a sum of at most `most`; of the highest digit no more units than it needs."""
-    highest = max(most.bit_length() - 1, 0) // _DIGIT * _DIGIT
-    return tuple(
-        Stage(place=place, units=min(most >> place, (1 << _DIGIT) - 1)) for place in range(highest, -1, -_DIGIT)
-    )
+    digit = _DIGIT if most < _FINER else 2
+    highest = max(most.bit_length() - 1, 0) // digit * digit
+    return tuple(Stage(place=place, units=min(most >> place, (1 << digit) - 1)) for place in range(highest, -1, -digit))
 
 
 def largest_sum(part: Sequence[Connection]) -> int:

@@ -55,6 +55,10 @@ class Box:
         parts[0][axis], parts[1][axis] = (first, first + count), (first + count, last)
         return Box(*parts[0]), Box(*parts[1])
 
+    def first(self) -> "Box":
+        """Its first neuron."""
+        return Box(*((start, start + 1) for start, _ in self.spans))
+
 
 def whole(shape: Space) -> Box:
     """All neurons of a population of that shape."""

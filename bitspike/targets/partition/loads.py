@@ -1,7 +1,8 @@
 """What a core carries: neurons, synaptic memory, axons and groups, and whether that is within the chip's limits."""
 
+import math
 from collections.abc import Iterator
-from dataclasses import dataclass, fields, replace
+from dataclasses import dataclass, replace
 from functools import cached_property
 
 import numpy as np
@@ -45,11 +46,15 @@ class Load:
 
     def plus(self, other: "Load") -> "Load":
         """Both on one core."""
-        sums = {f.name: getattr(self, f.name) for f in fields(self)}
-        for name, value in sums.items():
-            added = getattr(other, name)
-            sums[name] = value | added if isinstance(value, frozenset) else value + added
-        return Load(**sums)
+        return Load(
+            neurons=self.neurons + other.neurons,
+            synapse_bits=self.synapse_bits + other.synapse_bits,
+            input_axons=self.input_axons + other.input_axons,
+            output_axons=self.output_axons + other.output_axons,
+            decays=self.decays | other.decays,
+            thresholds=self.thresholds | other.thresholds,
+            formats=self.formats | other.formats,
+        )
 
     def used(self) -> dict[str, int]:
         """How much of each of :data:`RESOURCES`."""
@@ -75,6 +80,32 @@ class Load:
         return next(self.excess(chip), None) is None
 
 
+class Room:
+    """What a core of a chip has of each of :data:`RESOURCES`, asked millions of times while cores are filled."""
+
+    def __init__(self, chip: Chip) -> None:
+        """Take the chip; what is not published has no limit."""
+        limits = (chip.limit(name) for name in RESOURCES)
+        self._limits = tuple(math.inf if limit is None else limit for limit in limits)
+
+    def holds(self, one: Load, other: Load) -> bool:
+        """Whether ``one.plus(other)`` fits a core, without making it."""
+        neurons, bits, inputs, outputs, decays, thresholds, formats = self._limits
+        return (
+            one.neurons + other.neurons <= neurons
+            and one.synapse_bits + other.synapse_bits <= bits
+            and one.input_axons + other.input_axons <= inputs
+            and one.output_axons + other.output_axons <= outputs
+            and len(one.decays | other.decays) <= decays
+            and len(one.thresholds | other.thresholds) <= thresholds
+            and len(one.formats | other.formats) <= formats
+        )
+
+
+#: A core that holds nothing.
+EMPTY = Load()
+
+
 class Needs:
     """What boxes of each population of a network in chip time take on a core."""
 
@@ -82,6 +113,7 @@ class Needs:
         """Take a network and the chip whose storage is counted."""
         self.network = network
         self.chip = chip
+        self.room = Room(chip)
         self.shapes = {p.name: space(network, p) for p in network.populations}
         self._groups = {p.name: (frozenset({(p.du, p.dv)}), frozenset({p.vth})) for p in network.populations}
         self._known: dict[tuple[str, Box], Load] = {}

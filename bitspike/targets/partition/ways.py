@@ -4,7 +4,7 @@ from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
 
 from bitspike.targets.partition.boxes import Box, Integers, Space, grid, largest, most
-from bitspike.targets.partition.loads import Load, Needs
+from bitspike.targets.partition.loads import EMPTY, Load, Needs
 
 #: Shares of a full core below which a gap is left open.
 SHARES = (0.0, 0.1, 0.25, 0.5, 1.0)
@@ -35,7 +35,7 @@ class Open:
     def room(self, name: str, load: Load) -> Iterator[int]:
         """The cores without neurons of population `name` that have room for `load`, in order."""
         for number, core in enumerate(self.cores):
-            if name not in core and self.loads[number].plus(load).fits(self.needs.chip):
+            if name not in core and self.needs.room.holds(self.loads[number], load):
                 yield number
 
     def put(self, number: int, name: str, box: Box, load: Load) -> None:
@@ -63,20 +63,17 @@ class Piecewise:
         """What `box` takes."""
         return self.needs.load(self.name, box, self.slots)
 
-    def fits(self, box: Box, beside: Load | None = None) -> bool:
+    def fits(self, box: Box, beside: Load = EMPTY) -> bool:
         """Whether `box` fits into a core, an empty one or one that holds something."""
-        load = self.load(box)
-        return (load if beside is None else beside.plus(load)).fits(self.needs.chip)
+        return self.needs.room.holds(beside, self.load(box))
 
-    def largest(self, box: Box, beside: Load | None = None) -> tuple[Box, tuple[Box, ...]] | None:
+    def largest(self, box: Box, beside: Load = EMPTY) -> tuple[Box, tuple[Box, ...]] | None:
         """The largest part of `box` that fits; see :func:`bitspike.targets.partition.boxes.largest`."""
         return largest(box, lambda part: self.fits(part, beside))
 
     def unfit(self, box: Box) -> Unfit:
         """The first neuron of `box`, which no core holds."""
-        for axis in range(3):
-            box = box.cut(axis, 1)[0]
-        return Unfit(self.name, box, self.load(box))
+        return Unfit(self.name, box.first(), self.load(box.first()))
 
 
 Way = Callable[[Open, Piecewise], None]
@@ -105,7 +102,8 @@ def _fill(opened: Open, p: Piecewise, least: float) -> None:
         alone = p.largest(box)
         if alone is None:
             raise p.unfit(box)
-        cuts = ((n, p.largest(box, opened.loads[n])) for n, core in enumerate(opened.cores) if p.name not in core)
+        with_room = opened.room(p.name, p.load(box.first()))
+        cuts = ((n, p.largest(box, opened.loads[n])) for n in with_room)
         number, (piece, left) = max(
             ((n, cut) for n, cut in cuts if cut is not None and cut[0].size >= least * alone[0].size),
             key=lambda found: found[1][0].size,
@@ -192,8 +190,8 @@ def _levelled(opened: Open, p: Piecewise, order: list[int], level: float) -> lis
         before = opened.loads[number]
 
         def fits(box: Box, before: Load = before) -> bool:
-            both = before.plus(p.load(box))
-            return both.fits(p.needs.chip) and share(both, p.needs) <= level
+            load = p.load(box)
+            return p.needs.room.holds(before, load) and share(before.plus(load), p.needs) <= level
 
         cut = None if rest is None else _slice(rest, fits)
         if cut is not None:
