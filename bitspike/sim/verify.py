@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from bitspike.convert.collapse import TrainedModel
 from bitspike.convert.network import IntegerNetwork
@@ -17,6 +17,9 @@ from bitspike.sim.coverage.seen import expect_fit, merged
 from bitspike.sim.engines import engine
 from bitspike.sim.ledger import Chunk, Ledger
 
+if TYPE_CHECKING:
+    from bitspike.sim.certificate import Certificate
+
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Verification:
@@ -25,6 +28,8 @@ class Verification:
     Attributes:
         coverage: what the baseline's run reached; None where nobody asked.
         data_coverage: the same of the data alone, where adversarial inputs came after them.
+        against: label and digest of each other network.
+        adversarial: how many adversarial samples there were.
     """
 
     network: str
@@ -35,11 +40,43 @@ class Verification:
     engines: tuple[EngineResult, ...]
     coverage: Coverage | None = None
     data_coverage: Coverage | None = None
+    against: tuple[tuple[str, str], ...] = ()
+    adversarial: int = 0
 
     @property
     def passed(self) -> bool:
         """True where every engine is equal to the baseline."""
         return all(result.equal for result in self.engines)
+
+    def certificate(self, network: str, data: str = "", **inputs: Any) -> "Certificate":
+        """The certificate, whose ``save`` writes the file that ``bitspike verify --certificate`` runs again.
+
+        Args:
+            network: the file where the network lies; other networks lie where their labels say.
+            data: name of the data, as the command takes it; empty where all were adversarial.
+            inputs: how the data become spikes: ``part``, ``seed`` (of encoder and search), ``encoder``, ``samples``;
+                see :class:`bitspike.sim.certificate.Inputs`.
+
+        Raises:
+            UsageError: engine ``torch`` ran, whose trained model only ``bitspike verify --run`` can name.
+        """
+        from bitspike.sim.certificate import Hashes, Inputs, certificate
+
+        others = dict(self.against)
+        engines = tuple(result.engine for result in self.engines if result.engine not in others)
+        if "torch" in engines:
+            raise UsageError("certificate: engine torch ran; expected bitspike verify --run RUN --certificate-out FILE")
+        asked = Inputs(
+            network=network,
+            data=data,
+            engines=engines,
+            against=tuple(others),
+            coverage=self.coverage is not None and not self.adversarial,
+            adversarial=self.adversarial,
+            **inputs,
+        )
+        hashes = Hashes(network=self.digest, data=self.data_digest, against=self.against)
+        return certificate(self, asked, hashes=hashes)
 
     def as_json(self) -> dict[str, Any]:
         """Plain JSON values."""
@@ -144,6 +181,8 @@ def verify(
         engines=_results(plan, chunks),
         coverage=_covered(plan, chunks, feed.steps),
         data_coverage=_covered(plan, of_data, feed.steps) if adversarial else None,
+        against=tuple((label, other.digest()) for label, other in (against or {}).items()),
+        adversarial=adversarial,
     )
 
 

@@ -8,7 +8,7 @@ from builders import chain, planted_faults, spikes_for
 
 from bitspike.cli import main
 from bitspike.convert import store
-from bitspike.errors import FileError
+from bitspike.errors import FileError, UsageError
 from bitspike.sim import certificate as module
 from bitspike.sim.certificate_file import read_certificate
 
@@ -193,3 +193,31 @@ def test_the_version_of_every_engine_is_told():
     assert "onnxruntime " in module.engine_version("onnx")
     assert "lava-nc" in module.engine_version("lava")
     assert "numpy" in module.engine_version("other.safetensors")
+
+
+def test_a_verification_in_python_gives_the_certificate_of_the_command(folder):
+    from bitspike import load, load_data, verify
+
+    data = load_data("data.npz", steps=4)
+    result = verify(load("net.safetensors"), data=data, engines=["reference"], against={"copy.safetensors": NETWORK})
+    result.certificate("net.safetensors", "data.npz").save("python.json")
+    assert (folder / "python.json").read_bytes() == (folder / "cert.json").read_bytes()
+    searched = verify(load("net.safetensors"), engines=["fast", "reference"], adversarial=2, seed=5)
+    searched.certificate("net.safetensors", seed=5).save("python.json")
+    assert main(["verify", "--certificate", "python.json"]) == 0
+
+
+def test_a_trained_model_is_named_by_the_command_alone():
+    from bitspike.sim.compare import EngineResult
+    from bitspike.sim.verify import Verification
+
+    rows = [
+        EngineResult(
+            engine=name, against="", samples=1, steps=1, compared=1, differing_spikes=0, differing_currents=0,
+            differing_membranes=0, latency=0, seconds=0.0, first=None,
+        )
+        for name in ("reference", "torch")
+    ]  # fmt: skip
+    result = Verification(network="n", digest="0", data="d", data_digest="0", baseline="reference", engines=tuple(rows))
+    with pytest.raises(UsageError, match="certificate: engine torch ran; expected bitspike verify --run RUN"):
+        result.certificate("net.safetensors", "digits")
