@@ -1,14 +1,19 @@
 """The command that counts what an inference does, and prices it."""
 
 import re
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from bitspike.cli.console import Json, Network, progress, show
 from bitspike.cli.proof import Data, Encoder, InputLayer, Part, Samples, Seed, encoded
 from bitspike.errors import UsageError
+
+if TYPE_CHECKING:
+    from bitspike.sim.placed import CountedRun
+    from bitspike.sim.traffic import Arrivals
 
 _MICROSECONDS = {"ns": 1e-3, "us": 1.0, "ms": 1e3, "s": 1e6}
 
@@ -86,9 +91,7 @@ def energy(
             runs.append(counted_run(member, data=spikes, chip=where, engine_name=engine, place=place and bool(priced)))
     counted = [without_zeros(run.counts) if sparse else run.counts for run in runs]
     found = counted[0] if len(counted) == 1 else together(counted, name=Path(net).name)
-    placed = runs[0].placed if len(runs) == 1 else None
-    hops = None if placed is None else placed.hops
-    written = {} if counts is None else {"counts_file": str(write_counts(found, counts, hops=hops))}
+    written = {} if counts is None else {"counts_file": str(write_counts(found, counts, arrivals=_arrivals(runs)))}
     if priced is None:
         reason = f"no prices per event are published for {where}: counts only, no total (--prices FILE.toml: your own)"
         show(f"{found}\n{reason}", {"counts": found.as_json(), "energy": None, "reason": reason} | written, as_json)
@@ -96,6 +99,19 @@ def energy(
     options: dict[str, Any] = {"step_time_us": time_us, "sparse": sparse}
     estimate = price_run(runs[0], priced, **options) if len(runs) == 1 else price_committee(runs, priced, **options)
     show(estimate, {"counts": found.as_json(), "energy": estimate.as_json()} | written, as_json)
+
+
+def _arrivals(runs: Sequence["CountedRun"]) -> list["Arrivals"]:
+    """What each core is sent, of all members; nothing where one of them is not placed."""
+    from bitspike.sim.traffic import arrivals
+
+    placed = [(m.traffic, m.placement) for run in runs if (m := run.mapped) is not None and m.placement is not None]
+    if len(placed) < len(runs):
+        return []
+    names = [""] if len(runs) == 1 else [str(number) for number in range(len(runs))]
+    return [
+        one for name, (sent, where) in zip(names, placed, strict=True) for one in arrivals(sent, where, member=name)
+    ]
 
 
 def microseconds(text: str) -> float:

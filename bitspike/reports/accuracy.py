@@ -11,7 +11,7 @@ from typing import Any
 from bitspike.errors import UsageError
 from bitspike.reports.canvas import COLOURS, drawing, plain_numbers
 from bitspike.reports.findings import Findings
-from bitspike.reports.parts import Cell, Drawing, Section, Table, number, word
+from bitspike.reports.parts import Cell, Drawing, Section, Table, data_label, number, word
 
 #: How a kind is called; in the order of the table.
 LABELS = {
@@ -44,7 +44,8 @@ def section(found: Findings) -> Section:
     gap = 100 * (result["test"]["posterior"] - result["test"]["map"])
     samples = len(found.data)
     said = (
-        f"The integer network, run here on {samples:,} samples of {found.data.name}, is right on {found.accuracy:.2%}.",
+        f"The integer network, run here on {samples:,} samples of {data_label(found.data.name)}, is right on "
+        f"{found.accuracy:.2%}.",
         f"The collapse to the most probable bits costs {gap:.2f} points of the posterior's accuracy on the test part"
         f"{' (a negative cost is a gain)' if gap < 0 else ''}.",
         "A posterior is the mean of the probabilities of many networks drawn from it; a committee sums the integer "

@@ -12,7 +12,7 @@ from bitspike.reports import accuracy, commands, cores, equality, prices, raster
 from bitspike.reports.canvas import check_matplotlib, standalone
 from bitspike.reports.findings import Findings, find
 from bitspike.reports.page import page
-from bitspike.reports.parts import Headline, Section
+from bitspike.reports.parts import Headline, Section, data_label
 from bitspike.reports.proof import write_beside
 from bitspike.reports.source import find_run
 from bitspike.samples import SpikeData
@@ -44,8 +44,8 @@ class Report:
         found = self.findings
         title = f"{found.run.recipe.name} on {found.chip}"
         lead = (
-            f"A spiking network with one-bit weights, trained on {found.run.recipe.data.name}, collapsed to integers, "
-            f"compared engine by engine and priced on {found.chip}."
+            f"A spiking network with one-bit weights, trained on {data_label(found.run.recipe.data.name)}, collapsed to "
+            f"integers, compared engine by engine and priced on {found.chip}."
         )
         return page(title, lead, headlines(found), self.sections)
 
@@ -159,7 +159,7 @@ def headlines(found: Findings) -> tuple[Headline, ...]:
     first = Headline(
         label="right, most probable bits, integer run",
         figure=f"{found.accuracy:.2%}",
-        detail=f"of {len(found.data):,} samples of {found.data.name}",
+        detail=f"of {len(found.data):,} samples of {data_label(found.data.name)}",
     )
     others = (equality.headline(found), prices.headline(found), cores.headline(found))
     return (first, *(one for one in others if one is not None))

@@ -4,7 +4,7 @@ import json
 import shlex
 
 from bitspike.reports.findings import Findings
-from bitspike.reports.parts import Attachment, Cell, Headline, Section, Table, Text, listed, number, word
+from bitspike.reports.parts import Attachment, Cell, Headline, Section, Table, Text, data_label, listed, number, word
 from bitspike.sim.certificate import Certificate, engine_version
 from bitspike.sim.compare import EngineResult
 
@@ -21,7 +21,8 @@ def section(found: Findings) -> Section:
     most = max(row.samples for row in proof.engines)
     said = (
         f"{verdict} Compared are every spike, current and membrane of every neuron at every step, as integers, on "
-        f"{most:,} of {len(found.data):,} samples of {proof.data}; nothing is rounded and nothing is tolerated.",
+        f"{most:,} of {len(found.data):,} samples of {data_label(proof.data)}; nothing is rounded and nothing is "
+        "tolerated.",
     )
     parted = [row for row in proof.engines[1:] if row.first is not None]
     divergences = tuple(Text(title=f"{row.engine}: first divergence", lines=_told(row)) for row in parted)
@@ -56,7 +57,7 @@ def _engines(found: Findings) -> Table:
 
 def _hashes(found: Findings) -> Table:
     proof, model = found.verification, found.run.model_digest()
-    rows = [("network, most probable bits", proof.digest), (f"data, {proof.data}", proof.data_digest)]
+    rows = [("network, most probable bits", proof.digest), (f"data, {data_label(proof.data)}", proof.data_digest)]
     rows += [("trained model", model)] if model else []
     return Table(
         name="hashes",

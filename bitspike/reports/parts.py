@@ -136,6 +136,12 @@ def energy(nanojoules: float) -> str:
     return f"{nanojoules:.1f} nJ"
 
 
+def data_label(name: str) -> str:
+    """The name of data without the folders in it: ``nmnist:frames.npz:test``."""
+    family, *others = name.split(":")
+    return ":".join([family, *(part.rstrip("/").rpartition("/")[2] or part for part in others)])
+
+
 def counted(count: int, noun: str) -> str:
     """``1 core``, ``2 cores``."""
     return f"{count:,} {noun}{'s' * (count != 1)}"

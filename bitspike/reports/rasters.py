@@ -15,6 +15,8 @@ from bitspike.sim.run import simulate
 
 #: Beyond so many spikes a figure holds their picture, which is smaller than as many shapes.
 _SHAPES = 3000
+#: Length of a spike's mark in points, at most; less where there are many steps.
+_DASH = 16
 _MEMBRANE_UNIT = 64
 
 
@@ -78,11 +80,19 @@ def _raster(found: Findings, record: Record, place: int, choice: Choice) -> Draw
     )
 
     def draw(figure: Any) -> None:
-        heights = [*(_height(network, name) for name in rows), *(1.2 for _ in membranes)]
+        heights = [*(_height(network, name) for name in rows), *(1.7 for _ in membranes)]
         axes = figure.subplots(len(heights), 1, sharex=True, height_ratios=heights[::-1], squeeze=False)[::-1, 0]
         for axis, name in zip(axes, rows, strict=False):
             step, neuron = np.nonzero(spikes[name])
-            axis.scatter(step, neuron, s=5, marker="|", color=COLOURS[0], rasterized=sum(numbers.values()) > _SHAPES)
+            axis.scatter(
+                step,
+                neuron,
+                s=min(_DASH, 150 / record.steps) ** 2,
+                marker="_",
+                linewidths=0.7,
+                color=COLOURS[0],
+                rasterized=sum(numbers.values()) > _SHAPES,
+            )
             axis.set(ylim=(-1, spikes[name].shape[1]), ylabel=name)
         for axis, (name, v) in zip(axes[len(rows) :], membranes.items(), strict=True):
             for number, course in enumerate((v / _MEMBRANE_UNIT).T):
@@ -90,7 +100,7 @@ def _raster(found: Findings, record: Record, place: int, choice: Choice) -> Draw
                 colour = COLOURS[2] if mine else COLOURS[1] if theirs else "0.6"
                 width = 1.8 if mine or theirs else 0.7
                 axis.plot(course, color=colour, linewidth=width, zorder=2 + mine + theirs)
-            axis.set(ylabel=f"{name}\nmembrane")
+            axis.set_ylabel(f"{name}\nmembrane", fontsize=8)
         axes[0].set(xlabel="step", xlim=(-0.5, record.steps - 0.5))
         axes[0].locator_params(axis="x", integer=True)
 

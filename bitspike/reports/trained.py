@@ -105,5 +105,7 @@ def _course(metrics: list[dict[str, float]]) -> Drawing:
             )
         right.set(xlabel="epoch", ylabel="accuracy, %")
         right.legend(loc="lower right")
+        for axis in (left, right):
+            axis.locator_params(axis="x", integer=True)
 
     return drawing("course", "Course of training", f"{said}.", size=(6.6, 2.6), draw=draw)

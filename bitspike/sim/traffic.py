@@ -115,6 +115,24 @@ class Hops:
         return {name: spread(getattr(self, name)) for name in names}
 
 
+@dataclass(frozen=True, kw_only=True, slots=True, eq=False)
+class Arrivals:
+    """The messages that one core is sent in a run; arrays have one entry a sample.
+
+    Attributes:
+        core: its number; of a committee with that of its member before it, ``2/0``.
+        messages: from cores, itself included.
+        entering: from outside.
+        east_west, north_south: hops of the former on their way here.
+    """
+
+    core: str
+    messages: Integers
+    entering: Integers
+    east_west: Integers
+    north_south: Integers
+
+
 def routes(assigned: Assigned) -> Routes:
     """The routes of a network whose neurons have cores."""
     nodes = fan_out_by_core(assigned)
@@ -155,6 +173,31 @@ def hops(found: Traffic, placement: Placement) -> Hops:
         east_west=found.spikes @ (to * east_west).sum(axis=1),
         north_south=found.spikes @ (to * north_south).sum(axis=1),
         entering=found.entering(),
+    )
+
+
+def arrivals(found: Traffic, placement: Placement, *, member: str = "") -> tuple[Arrivals, ...]:
+    """What each core is sent, in the order of the cores; sums over them are those of :func:`hops`.
+
+    Args:
+        found: the spikes of each route.
+        placement: where the cores are.
+        member: of a committee, its number.
+    """
+    inside = found.routes.sources != OUTSIDE
+    to = np.where(inside[:, None], found.routes.axons, 0)
+    east_west, north_south = (h[np.where(inside, found.routes.sources, 0)] for h in placement.hops())
+    parts = (to, found.routes.axons - to, to * east_west, to * north_south)
+    sent = [found.spikes @ part for part in parts]
+    return tuple(
+        Arrivals(
+            core=f"{member}/{core}" if member else str(core),
+            messages=sent[0][:, core],
+            entering=sent[1][:, core],
+            east_west=sent[2][:, core],
+            north_south=sent[3][:, core],
+        )
+        for core in range(to.shape[1])
     )
 
 

@@ -15,6 +15,7 @@ import pytest
 import bitspike
 from bitspike.cli import main
 from bitspike.errors import FileError, UsageError
+from bitspike.reports.parts import data_label, energy
 from bitspike.reports.rasters import chosen
 from bitspike.train import load_run
 
@@ -152,6 +153,13 @@ def test_mistakes_are_told_in_one_line(folder, tmp_path, capsys):
         bitspike.report(folder / "run", "page.pdf")
     with pytest.raises(FileError, match="is not a run folder"):
         bitspike.report(tmp_path / "none")
+
+
+def test_amounts_and_names_as_they_are_read():
+    assert [energy(nj) for nj in (0.04, 707.51, 6695.8, 2.6e6)] == ["0.0 nJ", "707.5 nJ", "6.70 µJ", "2.60 mJ"]
+    assert data_label("nmnist:/home/me/nmnist/frames.npz:test") == "nmnist:frames.npz:test"
+    assert data_label("mnist:data/mnist/:test") == "mnist:mnist:test"
+    assert data_label("digits:test") == "digits:test"
 
 
 def test_chosen_samples():

@@ -2,10 +2,10 @@
 
 import csv
 import json
-from dataclasses import replace
 
 import numpy as np
 import pytest
+from assigned import Scattered
 from builders import chain
 from builders import spikes_for as random_spikes
 from hypothesis import given, settings
@@ -13,9 +13,11 @@ from hypothesis import strategies as st
 from slow_count import slow_count
 from strategies import KINDS, networks, spatial_networks, spikes_for
 
+from bitspike.cli import main
 from bitspike.convert.connections import Conv2d, Dense, Identity, SumPool2d
 from bitspike.convert.network import DECAY_ONE, Input, IntegerNetwork, Population
 from bitspike.convert.retime import retime
+from bitspike.convert.store import save
 from bitspike.convert.weights import weights_of
 from bitspike.errors import UsageError
 from bitspike.samples import SpikeData
@@ -24,6 +26,9 @@ from bitspike.sim.counts import QUANTITIES, count
 from bitspike.sim.counts_file import COLUMNS, per_sample, write_counts
 from bitspike.sim.placed import counted_run
 from bitspike.sim.reference import run_reference
+from bitspike.sim.traffic import arrivals, hops, traffic
+from bitspike.targets.mesh import Mesh
+from bitspike.targets.placement import place
 
 ANY = st.one_of(networks(graded=True, heads=True, inputs=(1, 2)), spatial_networks(graded=True), spatial_networks())
 CONNECTION_QUANTITIES = ("spikes", "synaptic_operations", "effective_operations", "weight_bits_read")
@@ -165,19 +170,51 @@ def test_the_csv_holds_every_number(tmp_path):
     assert by_key["0", "network", "chain"]["barrier_steps"] == "10"
 
 
-def test_hops_of_a_placed_run_are_in_the_network_s_row(tmp_path):
-    network = chain(vth=1)
+def test_messages_of_each_core_have_rows_of_their_own(tmp_path):
+    """On three cores of two tiles: what the file says of each is what the slow count of test_traffic checks."""
+    network = chain((7, 6, 5, 3), vth=1)
+    assigned = Scattered(network=network, core_count=3)
+    sent = traffic(assigned, [run_reference(network, random_spikes(network))])
+    placement = place(sent.between(), Mesh(rows=1, columns=2, cores_per_tile=2))
+    found, whole = arrivals(sent, placement), hops(sent, placement)
+    counts = count(network, run_reference(network, random_spikes(network)))
+    text = write_counts(counts, tmp_path / "counts.csv", arrivals=found).read_text(encoding="utf-8")
+    rows = {(row["sample"], row["part"], row["name"]): row for row in csv.DictReader(text.splitlines())}
+    for one in found:
+        assert rows["0", "core", one.core]["core_messages"] == str(one.messages[0])
+        assert rows["total", "core", one.core]["entering"] == str(one.entering.sum())
+        assert rows["total", "core", one.core]["hops_east_west"] == str(one.east_west.sum())
+        assert rows["0", "core", one.core]["updates"] == ""
+    assert rows["total", "network", "chain"]["core_messages"] == str(whole.messages.sum())
+    assert rows["total", "network", "chain"]["hops_east_west"] == str(whole.east_west.sum())
+    assert whole.east_west.sum() > 0
+    assert rows["0", "population", "hidden1"]["hops_east_west"] == ""
+    assert per_sample(counts, arrivals=found)["parts"][0]["core_messages"] == whole.messages.tolist()
+
+
+def test_the_command_writes_each_core(tmp_path, capsys):
+    """A network on one core of Loihi, and a committee of two, whose members have cores of their own."""
+    network = chain((7, 6, 5, 3), vth=1)
+    np.savez(tmp_path / "data.npz", spikes=random_spikes(network, samples=2), labels=np.zeros(2, np.int64))
+    save(network, tmp_path / "net.safetensors")
+    arguments = ["--data", str(tmp_path / "data.npz"), "--counts", str(tmp_path / "counts.json")]
+    assert main(["energy", str(tmp_path / "net.safetensors"), *arguments]) == 0
     run = counted_run(network, data=data_for(network, 2), chip="loihi1")
-    hops = replace(run.placed.hops, east_west=np.array([3, 4]), north_south=np.array([0, 5]))
-    text = write_counts(run.counts, tmp_path / "counts.csv", hops=hops).read_text(encoding="utf-8")
-    rows = {(row["sample"], row["part"]): row for row in csv.DictReader(text.splitlines())}
-    assert rows["1", "network"]["hops_east_west"] == "4"
-    assert rows["total", "network"]["hops_north_south"] == "5"
-    assert rows["0", "network"]["core_messages"] == str(hops.messages[0])
-    assert rows["total", "network"]["entering"] == str(hops.entering.sum())
-    assert rows["0", "population"]["hops_east_west"] == ""
-    found = per_sample(run.counts, hops=hops)["parts"][0]
-    assert found["hops_east_west"] == [3, 4]
+    parts = json.loads((tmp_path / "counts.json").read_text(encoding="utf-8"))["parts"]
+    (core,) = [part for part in parts if part["part"] == "core"]
+    assert core["name"] == "0"
+    assert core["core_messages"] == run.placed.hops.messages.tolist()
+    assert core["entering"] == run.placed.hops.entering.tolist()
+    (tmp_path / "two").mkdir()
+    for number in range(2):
+        save(network, tmp_path / "two" / f"member-{number}.safetensors")
+    assert main(["energy", str(tmp_path / "two"), *arguments]) == 0
+    parts = json.loads((tmp_path / "counts.json").read_text(encoding="utf-8"))["parts"]
+    assert [part["name"] for part in parts if part["part"] == "core"] == ["0/0", "1/0"]
+    assert parts[0]["core_messages"] == (2 * run.placed.hops.messages).tolist()
+    assert main(["energy", str(tmp_path / "net.safetensors"), *arguments, "--no-place"]) == 0
+    parts = json.loads((tmp_path / "counts.json").read_text(encoding="utf-8"))["parts"]
+    assert not [part for part in parts if part["part"] == "core" or "core_messages" in part]
 
 
 def test_the_json_holds_every_sample(tmp_path):

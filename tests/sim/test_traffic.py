@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from strategies import networks, spatial_networks
 
 from bitspike.sim.reference import run_reference
-from bitspike.sim.traffic import hops, routes, traffic
+from bitspike.sim.traffic import arrivals, hops, routes, traffic
 from bitspike.targets.mesh import Mesh
 from bitspike.targets.placement import place
 from bitspike.targets.reach import fan_out_by_core, synapses_by_core
@@ -73,8 +73,24 @@ def compare(network, *, cores, seed):
             assert found.between()[begin, end] == sum(counts.get((begin, end), 0) for counts in slow)
     assert found.into().tolist() == [sum(counts.get((-1, end), 0) for counts in slow) for end in range(cores)]
     assert travelled.spike_hops.sum() == placement.spike_hops.placed
+    compare_arrivals(found, placement, slow)
     in_two = traffic(assigned, [run_reference(network, spikes[:1]), run_reference(network, spikes[1:])])
     assert np.array_equal(in_two.spikes, found.spikes)
+
+
+def compare_arrivals(found, placement, slow):
+    """Messages by destination core and their hops, against the same slow count."""
+    spots = [divmod(int(place) // 2, 3) for place in placement.places]
+    for end, one in enumerate(arrivals(found, placement)):
+        assert one.core == str(end)
+        for sample, counts in enumerate(slow):
+            to = {begin: n for (begin, there), n in counts.items() if there == end}
+            assert one.entering[sample] == to.pop(-1, 0)
+            assert one.messages[sample] == sum(to.values())
+            down, across = (
+                sum(n * abs(spots[begin][axis] - spots[end][axis]) for begin, n in to.items()) for axis in (0, 1)
+            )
+            assert (one.east_west[sample], one.north_south[sample]) == (across, down)
 
 
 @pytest.mark.parametrize("seed", range(3))
