@@ -44,8 +44,8 @@ class Report:
         found = self.findings
         title = f"{found.run.recipe.name} on {found.chip}"
         lead = (
-            f"A spiking network with one-bit weights, trained on {data_label(found.run.recipe.data.name)}, collapsed to "
-            f"integers, compared engine by engine and priced on {found.chip}."
+            f"A spiking network with one-bit weights, trained on {data_label(found.run.recipe.data.name)}, collapsed "
+            f"to integers, compared engine by engine and priced on {found.chip}."
         )
         return page(title, lead, headlines(found), self.sections)
 
