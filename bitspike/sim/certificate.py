@@ -39,6 +39,7 @@ FORMAT, VERSION = "bitspike.certificate", 2
 _DISTRIBUTIONS: Mapping[str, tuple[str, ...]] = {
     "reference": ("numpy",),
     "fast": ("numba",),
+    "gpu": ("torch",),
     "torch": ("torch",),
     "onnx": ("onnxruntime", "onnx"),
     "lava": ("lava-nc",),

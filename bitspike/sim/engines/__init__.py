@@ -24,7 +24,7 @@ class Engine:
         summary: what runs, in half a sentence.
         module: the module whose `run` it is.
         needs: the distributions' import names that must be there.
-        programs: commands of which one must be there; the environment variable ``CC`` may name another.
+        programs: commands of which one must be there; of a compiler the environment variable ``CC`` may name another.
         install: the command that brings what is missing.
         samples: how many samples a verification gives it where nobody says; None for all. Slow engines get fewer.
     """
@@ -40,7 +40,8 @@ class Engine:
     @property
     def available(self) -> bool:
         """Whether what it needs is installed (found, not imported)."""
-        if self.programs and not any(map(which, (*self.programs, os.environ.get("CC", "")))):
+        named = os.environ.get("CC", "") if "cc" in self.programs else ""
+        if self.programs and not any(map(which, (*self.programs, named))):
             return False
         try:
             found = [find_spec(name) for name in self.needs]
@@ -85,6 +86,10 @@ ENGINES: dict[str, Engine] = {
         Engine(
             name="lava-models", summary="Lava's neuron and synapse models without its runtime",
             module=_HERE + "lava_models", needs=("lava.magma.core.process.process",), install=_LAVA,
+        ),
+        Engine(
+            name="gpu", summary="the same integers in torch, on a CUDA device", module=_HERE + "gpu",
+            needs=("torch",), programs=("nvidia-smi",), install="python -m pip install torch, with an NVIDIA driver",
         ),
     )
 }  # fmt: skip
