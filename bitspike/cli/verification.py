@@ -20,7 +20,8 @@ if TYPE_CHECKING:
 _Net = Annotated[
     str | None,
     typer.Argument(
-        metavar="NET", help="A network file: .safetensors, .nir, .onnx or .net; default: the certificate's."
+        metavar="NET",
+        help="A network file: .safetensors, .nir, .onnx or .net; default: the certificate's. Or a committee's folder.",
     ),
 ]
 _Certificate = Annotated[
@@ -57,28 +58,28 @@ _Resume = Annotated[
 _Engines = Annotated[
     list[str] | None, typer.Option("--engine", help="An engine; again for more. The first is the baseline.")
 ]
+_Data = Annotated[str | None, typer.Option("--data", help="As for simulate; default: the test part of --run.")]
+_Run = Annotated[Path | None, typer.Option("--run", help="The run folder of the trained network (engine torch).")]
+_Against = Annotated[
+    list[Path] | None, typer.Option("--against", help="Another network file to compare with; again for more.")
+]
+_Chunk = Annotated[
+    int | None, typer.Option("--chunk", help="Samples that run together; default: as many as take 128 MiB.")
+]
 
 
 def verify(
     net: _Net = None,
-    data: Annotated[
-        str | None, typer.Option("--data", help="As for simulate; default: the test part of --run.")
-    ] = None,
+    data: _Data = None,
     engine: _Engines = None,
-    run: Annotated[
-        Path | None, typer.Option("--run", help="The run folder of the trained network (engine torch).")
-    ] = None,
-    against: Annotated[
-        list[Path] | None, typer.Option("--against", help="Another network file to compare with; again for more.")
-    ] = None,
+    run: _Run = None,
+    against: _Against = None,
     part: Part = "test",
     seed: Seed = 0,
     samples: Samples = None,
     encoder: Encoder = None,
     input_layer: InputLayer = None,
-    chunk: Annotated[
-        int | None, typer.Option("--chunk", help="Samples that run together; default: as many as take 128 MiB.")
-    ] = None,
+    chunk: _Chunk = None,
     certificate_file: _Certificate = None,
     certificate_out: _CertificateOut = None,
     coverage: _Coverage = False,
@@ -110,6 +111,9 @@ def verify(
         coverage=coverage,
         adversarial=adversarial,
     )
+    if Path(inputs.network).is_dir():
+        _committee(inputs, certificate_out, chunk=chunk, scheduler=scheduler, as_json=as_json)
+        return
     asked = _opened(inputs)
     result = asked.verify(chunk=chunk, scheduler=scheduler, ledger=certificate_out, resume=resume)
     if certificate_out is not None:
@@ -208,11 +212,36 @@ class _Asked:
         )
 
 
-def _opened(inputs: Inputs) -> _Asked:
+def _committee(
+    inputs: Inputs, certificate_out: Path | None, *, chunk: int | None, scheduler: str | None, as_json: bool
+) -> None:
+    """Verify every member of a committee; exit code 1 where one of them differs."""
+    from bitspike.convert.committee_files import load_members
+
+    if certificate_out or inputs.run or inputs.against:
+        options = "--certificate-out, --run or --against"
+        raise UsageError(f"{inputs.network}: a committee's folder; expected no {options} beside it")
+    members = load_members(inputs.network)
+    asked = _opened(inputs, next(iter(members.values())))
+    results = {
+        name: replace(asked, network=member).verify(chunk=chunk, scheduler=scheduler)
+        for name, member in members.items()
+    }
+    failed = [name for name, result in results.items() if not result.passed]
+    said = [f"{name}: {result}" for name, result in results.items()]
+    said.append(f"{len(results) - len(failed)} of {len(results)} members are equal on all engines")
+    found = {name: result.as_json() for name, result in results.items()}
+    show("\n".join(said), {"passed": not failed, "members": found}, as_json)
+    if failed:
+        raise typer.Exit(1)
+
+
+def _opened(inputs: Inputs, member: IntegerNetwork | None = None) -> _Asked:
+    """Load what the inputs name; `member` in place of the network."""
     from bitspike.api import encode, load_parts
     from bitspike.convert.formats import load
 
-    network = load(inputs.network)
+    network = load(inputs.network) if member is None else member
     trained = None
     if inputs.run:
         from bitspike.train import load_run

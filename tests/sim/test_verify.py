@@ -1,10 +1,14 @@
 """The proof finds every planted fault, and names the right place."""
 
+import json
+
 import numpy as np
 import pytest
 from builders import chain, planted_faults, spikes_for
 
+from bitspike.cli import main
 from bitspike.convert.retime import retime
+from bitspike.convert.store import save
 from bitspike.errors import MissingDependencyError, UsageError
 from bitspike.samples import SpikeData
 from bitspike.sim.engines import ENGINES, Engine
@@ -137,3 +141,39 @@ def test_slow_engines_get_fewer_samples_unless_told(monkeypatch):
     assert [r.samples for r in result.engines] == [2, 2]
     assert calls == [("reference", 0, 2), ("slow", 1, 2)]
     assert verify(NETWORK, data=data_for(NETWORK), engines=["reference", "slow"], samples=4).engines[1].samples == 4
+
+
+def test_every_member_of_a_committee(tmp_path, capsys, monkeypatch):
+    members = tmp_path / "members"
+    members.mkdir()
+    for number in range(3):
+        save(chain((12, 9, 7, 4), steps=20, seed=number), members / f"member-{number}.safetensors")
+    data = data_for(NETWORK)
+    np.savez(tmp_path / "data.npz", spikes=data.spikes, labels=data.labels)
+    command = [
+        "verify",
+        str(members),
+        "--data",
+        str(tmp_path / "data.npz"),
+        "--engine",
+        "reference",
+        "--engine",
+        "fast",
+    ]
+    assert main(command) == 0
+    assert capsys.readouterr().out.splitlines()[-1] == "3 of 3 members are equal on all engines"
+
+    wrong = chain((12, 9, 7, 4), steps=20, seed=1).digest()
+
+    def faulty(network, spikes):
+        return run_reference(FAULTS["threshold"][0] if network.digest() == wrong else network, spikes)
+
+    monkeypatch.setattr(Engine, "load", lambda engine: faulty if engine.name == "fast" else run_reference)
+    assert main([*command, "--json"]) == 1
+    found = json.loads(capsys.readouterr().out)
+    assert {name: item["passed"] for name, item in found["members"].items()} == {
+        "member-0": True, "member-1": False, "member-2": True,
+    }  # fmt: skip
+    assert found["passed"] is False
+    assert main([*command, "--certificate-out", "x.json"]) == 2
+    assert "a committee's folder; expected no --certificate-out" in capsys.readouterr().err
