@@ -20,7 +20,8 @@ def section(found: Findings) -> Section | None:
         "posterior, and the weights that the posterior is least sure of set to 0, without training after it and not "
         "stored. One member is the most probable bits.",
         f"Measured on {shown} of the test part, each combination at a temperature fitted on as many of the validation "
-        f"part; of few samples one is a large share, and an ECE is large by chance alone. Energy by {pareto.prices}, not placed on cores; not "
+        f"part; of few samples one is a large share, and an ECE is large by chance alone. "
+        f"Energy by {pareto.prices}, not placed on cores; not "
         f"included: {', '.join(pareto.unpriced) or 'nothing'}.",
     )
     tables = [_points(pareto)]
