@@ -15,7 +15,8 @@ population is spread over takes output axons of its sources. Rules:
      possible; each goes into the fullest core that has room;
    - *levels*, where that is more cores than the lower bound: of a given number of cores each population takes those
      with the most room, so and so many, and fills them one by one, or all to the lowest level that holds it; at most
-     :data:`ATTEMPTS` ways to say how many cores each population takes are tried;
+     :data:`ATTEMPTS` ways to say how many cores each population takes are tried, and fewer of more than
+     :data:`MANY` cores, since each takes longer;
    - *first fit*, the baseline.
 
 3. No core holds two pieces of one population.
@@ -49,6 +50,8 @@ from bitspike.targets.partition.ways import (
 _ROUNDS = 12
 #: Numbers of cores for all populations that are tried for each number of cores.
 ATTEMPTS = 200
+#: Cores beyond which fewer are tried: as many as keep the product with the square of the cores.
+MANY = 32
 #: Numbers of cores above the lower bound that are tried so.
 DEPTH = 3
 
@@ -150,12 +153,12 @@ def _spreads(needs: Needs, cores: int) -> Iterator[dict[str, int]]:
     least = [spread(needs, name) for name in names]
     if any(count > cores for count in least):
         return
-    made = 0
+    made, most = 0, max(1, ATTEMPTS * MANY**2 // max(cores, MANY) ** 2)
     for more in range((cores - 1) * len(names) + 1):
         for added in _sums(more, [cores - count for count in least]):
             yield {name: count + extra for name, count, extra in zip(names, least, added, strict=True)}
             made += 1
-            if made == ATTEMPTS:
+            if made >= most:
                 return
 
 
