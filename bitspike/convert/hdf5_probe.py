@@ -149,7 +149,9 @@ def serve() -> None:
         # What is wrong with a file is told by the reader, which sees the same.
         with contextlib.suppress(BitspikeError, MemoryError, *DAMAGE), walk(Path(path), max_depth) as entries:
             for dataset in entries.values():
-                dataset[()]
+                # The reader may take them in another order: one that fails hides none that would not come to an end.
+                with contextlib.suppress(MemoryError, *DAMAGE):
+                    dataset[()]
         _end_after(0, 0)
         answers.write(b"done\n")
 

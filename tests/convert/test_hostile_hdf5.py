@@ -107,6 +107,28 @@ def test_an_endless_file_is_refused_after_half_a_second_of_processor_time(tmp_pa
     assert after.ru_utime - before.ru_utime < 5  # the start of the helper, with its imports, is in it
 
 
+def test_a_dataset_that_fails_hides_none_that_is_endless(tmp_path):
+    path = tmp_path / "a.nir"
+    with h5py.File(path, "w") as file:
+        file.create_dataset("a", data=np.arange(1000), chunks=(1000,), compression="gzip")
+        place = file["a"].id.get_chunk_info(0).byte_offset
+        file["b"] = "a text in a heap"
+    written = bytearray(path.read_bytes())
+    written[place : place + 8] = bytes(8)
+    heap = written.find(b"GCOL")
+    assert heap > 0
+    written[heap + 16 : heap + 32] = bytes(16)
+    path.write_bytes(written)
+    with h5py.File(path) as file, pytest.raises(OSError, match="filter"):
+        file["a"][()]
+    probe = hdf5_probe.Probe()
+    try:
+        with pytest.raises(BitspikeError, match="does not come to an end"):
+            probe.look(path, 9)
+    finally:
+        probe.stop()
+
+
 def test_a_helper_that_ends_is_told(tmp_path, monkeypatch):
     path = tmp_path / "a.nir"
     path.write_bytes(b"x")
