@@ -10,7 +10,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from bitspike.convert.floating.nir_fields import Fields
 from bitspike.convert.floating.nir_import import from_nir
+from bitspike.convert.floating.nir_raw import RawNode
 from bitspike.errors import BitspikeError, FileError, UsageError
 from bitspike.sim.floating import simulate_float
 
@@ -404,3 +406,17 @@ def test_infinite_steps_agree_with_nothing():
     assert not _same([np.inf, np.inf])
     assert not _same([1.0, np.inf])
     assert _same([2.0, 2.0])
+
+
+@pytest.mark.parametrize("kind", [np.float16, np.float32, np.float64, np.longdouble])
+def test_numbers_of_any_width_are_read_without_a_warning(kind):
+    largest = np.finfo(kind).max
+    fields = Fields(name="pool", node=RawNode(name="pool", type="SumPool2d", fields={"a": np.array([2, 3], kind)}))
+    assert fields.whole("a") == (2, 3)
+    assert fields.reals("a").tolist() == [2.0, 3.0]
+    fields = Fields(name="pool", node=RawNode(name="pool", type="SumPool2d", fields={"a": np.array([largest])}))
+    if kind is np.float16:
+        assert fields.whole("a") == (65504,)
+    else:
+        with pytest.raises(UsageError, match="expected whole numbers"):
+            fields.whole("a")

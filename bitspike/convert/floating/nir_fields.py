@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 
 from bitspike.convert.floating.nir_raw import NODES, RawNode
 from bitspike.convert.floating.nodes import Pair, Reals
@@ -54,7 +55,7 @@ class Fields:
         found = np.asarray(self.node.fields.get(field, default))
         if found.dtype.kind not in "biuf" or not found.size:
             raise self.fault(f"{field} of type {found.dtype}, shape {found.shape}; expected numbers")
-        values: Reals = found.astype(np.float64)
+        values = _doubles(found)
         if not np.isfinite(values).all():
             raise self.fault(f"{field} is not finite everywhere; expected finite numbers")
         return values
@@ -74,7 +75,8 @@ class Fields:
     def whole(self, field: str, least: int = 0) -> tuple[int, ...]:
         """Whole numbers of `least` or more, flat."""
         found = np.asarray(self.node.fields.get(field))
-        values = found.reshape(-1)
+        # The bounds below are beyond a number of 16 bits, to which NumPy would round them.
+        values = _doubles(found).reshape(-1) if found.dtype.kind == "f" else found.reshape(-1)
         if found.dtype.kind not in "iuf" or not found.size or not np.isfinite(values).all():
             raise self.fault(f"{field} {_shown(found)}; expected whole numbers")
         if not (values == np.rint(values)).all() or values.min() < least or values.max() >= MAX_WHOLE:
@@ -114,6 +116,12 @@ class Fields:
         if bias.size != targets:
             raise self.fault(f"bias of shape {bias.shape}; expected ({targets},)")
         return bias.reshape(-1)
+
+
+def _doubles(found: npt.NDArray[Any]) -> Reals:
+    """Numbers in 64 bits; a wider one that does not fit becomes infinite."""
+    with np.errstate(over="ignore", invalid="ignore"):
+        return found.astype(np.float64)
 
 
 def _shown(found: Any) -> str:
