@@ -104,8 +104,15 @@ def test_absent_tools_are_told_with_their_command(monkeypatch):
     assert len(table.rows) == 4
     assert table.absent == (
         "SpikingJelly is not installed; run: bitspike doctor --install spikingjelly",
-        "NeuroBench is not installed; run: python -m pip install --no-deps neurobench==2.3.0",
+        "NeuroBench is not installed; run: python -m pip install --no-deps neurobench==2.3.0 snntorch tqdm",
     )
+
+
+def test_a_tool_that_lacks_something_is_told_too(monkeypatch):
+    monkeypatch.setattr("bitspike.sim.peers.tools.find_spec", lambda name: None if name == "tqdm" else name)
+    network = chain((5, 4, 3), steps=4)
+    with pytest.raises(MissingDependencyError, match=r"^NeuroBench lacks tqdm; run: python -m pip install --no-deps"):
+        neurobench_counts(network, run_reference(network, spikes_for(network, samples=1)))
 
 
 def test_what_others_do_not_count_is_refused_by_name(neurobench):

@@ -11,7 +11,8 @@ from bitspike.errors import MissingDependencyError
 from bitspike.sim.record import Record
 
 SPIKINGJELLY = "bitspike doctor --install spikingjelly"
-NEUROBENCH = "python -m pip install --no-deps neurobench==2.3.0"
+NEUROBENCH = "python -m pip install --no-deps neurobench==2.3.0 snntorch tqdm"
+"""Of its requirements those that its metrics import; the others would bring another torch."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -86,11 +87,14 @@ def neurobench_counts(network: IntegerNetwork, record: Record) -> NeuroBenchCoun
     """Run NeuroBench's metrics on the recorded spikes.
 
     Raises:
-        MissingDependencyError: NeuroBench is not installed.
+        MissingDependencyError: NeuroBench is not installed, or something that it imports.
         UnsupportedError: a connection that is neither dense nor a convolution.
     """
     if find_spec("neurobench") is None:
         raise MissingDependencyError(f"NeuroBench is not installed; run: {NEUROBENCH}")
+    lacking = [name for name in ("snntorch", "tqdm") if find_spec(name) is None]
+    if lacking:
+        raise MissingDependencyError(f"NeuroBench lacks {' and '.join(lacking)}; run: {NEUROBENCH}")
     import torch
     from neurobench.benchmarks import Benchmark
     from neurobench.metrics.static import ConnectionSparsity
