@@ -21,6 +21,8 @@ from bitspike.sim.record import Record, Trace, run_length
 
 #: Inputs of the widest population that a tile holds: they then stay in a core's cache.
 TILE = 1 << 21
+#: Samples from which on a further core is worth its start: two cores took twice as long for 4, and as long for 16.
+SHARE = 16
 #: Most steps that a tile runs at once.
 CHUNK = 128
 
@@ -51,7 +53,7 @@ class FastEngine:
         Args:
             spikes: 0 or 1, shape (samples, steps, neurons of all inputs).
             record: names of the populations to keep; all by default. The others are not in the record's traces.
-            threads: all cores by default. No result depends on it.
+            threads: all cores by default, as far as each has samples enough. No result depends on it.
             tile: samples that go through together; chosen by size by default. No result depends on it.
             chunk: steps that a tile runs at once. No result depends on it.
 
@@ -64,7 +66,8 @@ class FastEngine:
         shapes = {name: (*spikes.shape[:2], self.network.population(name).size) for name in kept}
         length = run_length(self.network, spikes.shape[1])
         chunk = CHUNK if chunk is None else chunk
-        workers = os.cpu_count() or 1 if threads is None else threads
+        cores = min(os.cpu_count() or 1, max(1, len(spikes) // SHARE))
+        workers = cores if threads is None else threads
         most = max(1, min(64, TILE // (min(length, max(1, chunk)) * self._plan.widest)))
         size = _even(len(spikes), most, max(1, workers)) if tile is None else tile
         if size < 1 or workers < 1 or chunk < 1:
