@@ -157,17 +157,9 @@ def verify(
     size = chunk if chunk is not None else max(1, chunk_size(network, feed.steps) // 2)
     parts = pieces(plan, len(feed) - adversarial, adversarial, size)
     digests = network.digest(), feed.digest()
-    named = [[job.label, job.engine, job.samples, job.network.digest()] for job in jobs]
-    about = {"network": digests[0], "data": digests[1], "jobs": named, "samples": parts[-1].last, "chunk": size}
-    about |= {"coverage": plan.coverage, "adversarial": adversarial}
+    about = _about(plan, digests, samples=parts[-1].last, chunk=size, adversarial=adversarial)
     chunks = list(_noted(ledger, about, plan)) if ledger is not None else []
-    if scheduler is None:
-        coming = _run(plan, feed, parts, tuple(chunks), notify or _silent)
-    else:
-        from bitspike.sim.shards import run_shards
-
-        coming = run_shards(scheduler, plan, feed, parts[len(chunks) :], notify or _silent)
-    for done in coming:
+    for done in _coming(plan, feed, parts, tuple(chunks), notify=notify or _silent, scheduler=scheduler):
         chunks.append(done)
         if ledger is not None:
             ledger.note(done)
@@ -184,6 +176,30 @@ def verify(
         against=tuple((label, other.digest()) for label, other in (against or {}).items()),
         adversarial=adversarial,
     )
+
+
+def _about(plan: Plan, digests: tuple[str, str], *, samples: int, chunk: int, adversarial: int) -> dict[str, Any]:
+    """What must be the same where a ledger's chunks are taken over."""
+    named = [[job.label, job.engine, job.samples, job.network.digest()] for job in plan.jobs]
+    about = {"network": digests[0], "data": digests[1], "jobs": named, "samples": samples, "chunk": chunk}
+    return about | {"coverage": plan.coverage, "adversarial": adversarial}
+
+
+def _coming(
+    plan: Plan,
+    feed: Spikes,
+    parts: Sequence[Piece],
+    chunks: tuple[Chunk, ...],
+    *,
+    notify: Callable[[str, int, int], None],
+    scheduler: str | None,
+) -> Iterator[Chunk]:
+    """The chunks after those that are there, run here or on a cluster."""
+    if scheduler is None:
+        return _run(plan, feed, parts, chunks, notify)
+    from bitspike.sim.shards import run_shards
+
+    return run_shards(scheduler, plan, feed, parts[len(chunks) :], notify)
 
 
 def _feed(network: IntegerNetwork, data: Spikes | None, adversarial: int, seed: int) -> Spikes:
