@@ -108,7 +108,7 @@ def accuracies(model: SpikingNetwork, data: SpikeData, *, members: int, floor: f
 
     Returns:
         ``posterior``, ``committee``, ``map``, ``noisy``: accuracies; ``calibration``: NLL, ECE, Brier score and
-        reliability of each.
+        reliability of each; ``wrong``: the rows that each has wrong.
     """
     return _scored(predictions(model, data, members=members, floor=floor, seed=seed), data)
 
@@ -154,7 +154,17 @@ def totals(scores: Calibration) -> dict[str, float]:
     return {"accuracy": scores.accuracy, "nll": scores.nll, "ece": scores.ece, "brier": scores.brier}
 
 
+def wrong_rows(probabilities: npt.NDArray[np.float64], labels: npt.NDArray[np.int64]) -> list[int]:
+    """Return the rows, from 0, whose most probable class, the lowest of equal ones, is not their label."""
+    found: list[int] = np.flatnonzero(probabilities.argmax(axis=1) != labels).tolist()
+    return found
+
+
 def _scored(found: Predictions, data: SpikeData) -> dict[str, Any]:
     scores = {kind: calibration(each, data.labels) for kind, each in found.items()}
     shares = {kind: each.accuracy for kind, each in scores.items()}
-    return {**shares, "calibration": {kind: each.as_json() for kind, each in scores.items()}}
+    return {
+        **shares,
+        "calibration": {kind: each.as_json() for kind, each in scores.items()},
+        "wrong": {kind: wrong_rows(each, data.labels) for kind, each in found.items()},
+    }

@@ -6,6 +6,11 @@ from collections.abc import Iterable
 from dataclasses import asdict, dataclass
 from typing import Any
 
+import numpy as np
+import numpy.typing as npt
+
+from bitspike.train.paired import AccuracyDifference, accuracy_difference, right_samples
+
 WITHIN, GAP = 0.02, 0.005
 """Points below full precision, and of collapse gap, that the most probable bits may cost."""
 _ROUNDING = 1e-9
@@ -23,6 +28,8 @@ class Outcome:
         raw: accuracy, NLL, ECE and Brier score on the test part, by kind of prediction; a side that is one network has
             the kind ``map`` alone.
         fitted: the same at the temperature fitted on the validation part.
+        wrong: rows of the test part that are classified wrong, by kind.
+        samples: of the test part.
         temperature: that temperature, by kind.
         validation: accuracies on the validation part, by kind.
         seconds: of training.
@@ -34,6 +41,8 @@ class Outcome:
     seed: int
     raw: dict[str, Scores]
     fitted: dict[str, Scores]
+    wrong: dict[str, list[int]]
+    samples: int
     temperature: dict[str, float]
     validation: dict[str, float]
     seconds: float
@@ -137,6 +146,17 @@ class AccuracyBench:
                 found.append(self._calibrated("straight-through", "straight-through", fitted=fitted))
         return tuple(found)
 
+    @property
+    def differences(self) -> tuple[AccuracyDifference, ...]:
+        """The collapse gap, and what the most probable bits have more than the other sides, with intervals."""
+        if "bitspike" not in self.sides:
+            return ()
+        ours = self._right("bitspike", "map")
+        found = [accuracy_difference("posterior", self._right("bitspike", "posterior"), _NAMES["map"], ours)]
+        others = (side for side in self.sides if side != "bitspike")
+        found += [accuracy_difference(_NAMES["map"], ours, side, self._right(side, "map")) for side in others]
+        return tuple(found)
+
     def as_json(self) -> dict[str, Any]:
         """Return everything as plain values."""
         return {
@@ -145,6 +165,7 @@ class AccuracyBench:
             "seeds": list(self.seeds),
             "summary": {side: self._summary(side) for side in self.sides},
             "gaps": list(self.gaps),
+            "differences": [asdict(one) for one in self.differences],
             "conditions": [asdict(one) for one in self.conditions],
             "trials": [asdict(one) for one in self.trials],
             "runs": [one.as_json() for one in self.outcomes],
@@ -166,7 +187,8 @@ class AccuracyBench:
         console = Console(file=io.StringIO(), width=140, color_system=None)
         with console.capture() as printed:
             console.print(table)
-        return "\n".join([printed.get().rstrip(), *map(str, self.trials), *map(str, self.conditions)])
+        told = map(str, self.differences)
+        return "\n".join([printed.get().rstrip(), *map(str, self.trials), *map(str, self.conditions), *told])
 
     def _row(self, side: str, kind: str) -> Iterable[str]:
         one = self._of(side)[0]
@@ -214,6 +236,11 @@ class AccuracyBench:
 
     def _map_accuracies(self) -> tuple[float, ...]:
         return self.values("bitspike", "map", "accuracy")
+
+    def _right(self, side: str, kind: str) -> npt.NDArray[np.float64]:
+        """Return which test samples are right in each run, (seeds, samples)."""
+        of = self._of(side)
+        return right_samples([one.wrong[kind] for one in of], of[0].samples)
 
     def _of(self, side: str) -> list[Outcome]:
         return [one for one in self.outcomes if one.side == side]

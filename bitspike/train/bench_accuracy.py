@@ -19,7 +19,7 @@ from typing import Any
 
 from bitspike.errors import FileError, UsageError
 from bitspike.files import existing_file, replacing
-from bitspike.train.accuracy import Predictions, fitted, totals
+from bitspike.train.accuracy import Predictions, fitted, totals, wrong_rows
 from bitspike.train.accuracy_table import AccuracyBench, Outcome
 from bitspike.train.bench_search import SEARCHED, SideOptions, search
 from bitspike.train.bench_sides import check_snntorch
@@ -133,8 +133,9 @@ def _ours(side: str, recipe: Recipe, folder: Path | None) -> Outcome:
     resume = folder is not None and (folder / RECIPE_FILE).exists()
     run = fit(recipe, out=folder, resume=resume, progress=False)
     test = run.result["test"]
-    if "fitted" not in test:
-        raise FileError(folder, "holds a run of an earlier version, without a committee; expected a new folder")
+    for key, lacks in (("fitted", "a committee"), ("wrong", "the rows that it has wrong")):
+        if key not in test:
+            raise FileError(folder, f"holds a run of an earlier version, without {lacks}; expected a new folder")
     one_network = side == "straight-through"
     kinds = ("map",) if one_network else ("posterior", "committee", "map")
     return Outcome(
@@ -142,6 +143,8 @@ def _ours(side: str, recipe: Recipe, folder: Path | None) -> Outcome:
         seed=recipe.seed,
         raw={kind: _without_diagram(test["calibration"][kind]) for kind in kinds},
         fitted={kind: test["fitted"][kind] for kind in kinds},
+        wrong={kind: test["wrong"][kind] for kind in kinds},
+        samples=len(run.test),
         temperature={kind: run.result["temperature"][kind] for kind in kinds},
         validation={kind: run.result["validation"][kind] for kind in kinds},
         seconds=run.result["seconds"],
@@ -169,6 +172,8 @@ def _snntorch(recipe: Recipe, folder: Path | None, rate: float) -> Outcome:
         seed=recipe.seed,
         raw={"map": totals(calibration(found["test"]["map"], labels["test"]))},
         fitted=fitted(found["test"], labels["test"], temperature),
+        wrong={"map": wrong_rows(found["test"]["map"], labels["test"])},
+        samples=len(labels["test"]),
         temperature=temperature,
         validation={"map": calibration(found["validation"]["map"], labels["validation"]).accuracy},
         seconds=round(run.seconds, 3),

@@ -19,11 +19,12 @@ import numpy.typing as npt
 from bitspike.errors import UsageError
 from bitspike.train.accuracy import collapsed_predictions
 from bitspike.train.calibration import BINS, FLOOR, Labels, Probabilities, bin_of
+from bitspike.train.paired import drawn_rows, interval
 from bitspike.train.run import Run
 from bitspike.train.temperature import fit_temperature, heated
 
 DRAWS = 1000
-_PERCENTILES = (2.5, 97.5)
+"""Of labels, for the ECE by chance."""
 _FAMILY = "latent"
 SCORES = ("ece", "nll", "brier")
 Floats = npt.NDArray[np.float64]
@@ -155,7 +156,7 @@ def bench_calibration(runs: Sequence[Run], *, against: Sequence[Run] = (), seed:
         )
         for kind, each in found.items()
     )
-    drawn = random.integers(0, samples, (DRAWS, samples))
+    drawn = drawn_rows(samples, random)
     others = [kind for kind in ("map", "straight-through") if kind in found]
     return CalibrationBench(
         data=runs[0].test.name,
@@ -175,16 +176,11 @@ def chance_ece(confidence: Floats, random: np.random.Generator, *, draws: int = 
 
 
 def _difference(committee: _Found, other: _Found, than: str, score: str, drawn: npt.NDArray[np.intp]) -> Difference:
-    values = [committee.score(score, rows) - other.score(score, rows) for rows in drawn]
-    everything = np.arange(drawn.shape[1])
-    low, high = np.percentile(values, _PERCENTILES)
-    return Difference(
-        than=than,
-        score=score,
-        value=committee.score(score, everything) - other.score(score, everything),
-        low=float(low),
-        high=float(high),
-    )
+    def less(rows: npt.NDArray[np.intp]) -> float:
+        return committee.score(score, rows) - other.score(score, rows)
+
+    low, high = interval(less, drawn)
+    return Difference(than=than, score=score, value=less(np.arange(drawn.shape[1])), low=low, high=high)
 
 
 def _joined(each: Sequence[tuple[Floats, Floats, Floats, Floats]]) -> _Found:

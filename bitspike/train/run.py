@@ -57,9 +57,10 @@ class Run:
             ``result[part][kind]``, accuracies from 0 to 1: part ``validation`` or ``test``, kind ``posterior``,
             ``committee``, ``map`` or ``noisy``, as :mod:`bitspike.train.accuracy` tells them apart;
             ``result[part]["fitted"][kind]``, the scores at ``result["temperature"][kind]``, fitted on the validation
-            part; ``epochs``, the epochs trained, and ``kept_epoch``, the one that the network is of;
-            ``seconds``, the time of these epochs over all resumes; ``processes``, how many trained, and ``device``, on
-            what kind; and ``parameters``, the SHA-256 of all parameters after the last epoch, the same in each process.
+            part; ``result[part]["wrong"][kind]``, the rows that are wrong; ``epochs``, the epochs trained, and
+            ``kept_epoch``, the one that the network is of; ``seconds``, the time of these epochs over all resumes;
+            ``processes``, how many trained, and ``device``, on what kind; and ``parameters``, the SHA-256 of all
+            parameters after the last epoch, the same in each process.
     """
 
     folder: Path | None

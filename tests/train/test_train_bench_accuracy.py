@@ -37,6 +37,9 @@ def folder(recipe, tmp_path_factory):
     return found
 
 
+SAMPLES = 200
+
+
 def outcome(side, seed, accuracy, ece, kinds=("map",)):
     """An outcome whose kinds have the given accuracies and calibration errors."""
     scores = {
@@ -44,7 +47,8 @@ def outcome(side, seed, accuracy, ece, kinds=("map",)):
         for kind, a, e in zip(kinds, accuracy, ece, strict=True)
     }
     return Outcome(
-        side=side, seed=seed, raw=scores, fitted=scores, temperature=dict.fromkeys(kinds, 1.0),
+        side=side, seed=seed, raw=scores, fitted=scores, temperature=dict.fromkeys(kinds, 1.0), samples=SAMPLES,
+        wrong={kind: list(range(SAMPLES - round(SAMPLES * a))) for kind, a in zip(kinds, accuracy, strict=True)},
         validation=dict.fromkeys(kinds, 0.9), seconds=2.0, weight_bits=100,
         members={"posterior": 16, "committee": 8} if len(kinds) > 1 else {},
     )  # fmt: skip
@@ -77,6 +81,14 @@ def test_the_command_trains_each_side_with_each_seed(recipe, folder, tmp_path, c
             assert set(scores) == {"accuracy", "nll", "ece", "brier"}
             assert scores["accuracy"] == run["fitted"][kind]["accuracy"]
             assert 0 <= run["validation"][kind] <= 1
+            assert run["samples"] == 360
+            assert scores["accuracy"] == pytest.approx(1 - len(run["wrong"][kind]) / 360, abs=1e-12)
+    assert [(one["of"], one["than"]) for one in found["differences"]] == [
+        ("posterior", "most probable bits"),
+        ("most probable bits", "straight-through"),
+        ("most probable bits", "snntorch"),
+    ]
+    assert found["differences"][0]["value"] == pytest.approx(sum(found["gaps"]) / 2, abs=1e-12)
     assert len(found["gaps"]) == 2
     assert all(isinstance(each["holds"], bool) for each in found["conditions"])
     assert main(arguments) == 0
@@ -123,15 +135,16 @@ def test_a_damaged_result_is_told(recipe, folder, tmp_path, text):
         bench_accuracy(recipe, seeds=(0,), sides=("snntorch",), out=tmp_path)
 
 
-def test_a_run_without_a_committee_is_told(recipe, folder, tmp_path):
+@pytest.mark.parametrize(("key", "lacks"), [("fitted", "a committee"), ("wrong", "the rows that it has wrong")])
+def test_a_run_of_an_earlier_version_is_told(recipe, folder, tmp_path, key, lacks):
     old = tmp_path / "bitspike-0"
     old.mkdir()
     for file in (folder / "bitspike-0").iterdir():
         (old / file.name).write_bytes(file.read_bytes())
     result = json.loads((old / "result.json").read_text(encoding="utf-8"))
-    del result["test"]["fitted"]
+    del result["test"][key]
     (old / "result.json").write_text(json.dumps(result), encoding="utf-8")
-    with pytest.raises(FileError, match=r"holds a run of an earlier version"):
+    with pytest.raises(FileError, match=rf"holds a run of an earlier version, without {lacks}; expected a new folder"):
         bench_accuracy(recipe, seeds=(0,), sides=("bitspike",), out=tmp_path)
 
 
@@ -179,6 +192,30 @@ def test_conditions_fail_where_they_fail():
     )
     assert [each.holds for each in found.conditions] == [False] * 7
     assert "FAILS  most probable bits within 2 points of snnTorch: 97.00% against 99.10%, -2.10 points" in str(found)
+
+
+def test_differences_have_intervals_and_are_judged_by_them():
+    found = table(
+        outcome("bitspike", 0, (0.97, 0.97, 0.97), (0.01, 0.01, 0.02), OURS),
+        outcome("bitspike", 1, (0.97, 0.97, 0.96), (0.01, 0.01, 0.02), OURS),
+        outcome("straight-through", 0, (0.80,), (0.03,)),
+        outcome("straight-through", 1, (0.81,), (0.03,)),
+        outcome("snntorch", 0, (1.0,), (0.01,)),
+        outcome("snntorch", 1, (1.0,), (0.01,)),
+    )
+    gap, straight, full = found.differences
+    assert (gap.value, straight.value, full.value) == pytest.approx((0.005, 0.16, -0.035))
+    for one in found.differences:
+        assert one.samples == SAMPLES
+        assert one.low <= one.value <= one.high
+    # A share of 0.16 of 200 samples has a deviation of about sqrt(0.16 * 0.84 / 200) = 0.026.
+    assert straight.high - straight.low == pytest.approx(2 * 1.96 * 0.026, rel=0.15)
+    assert str(gap).endswith("): no difference that 200 samples could tell")
+    assert str(straight).startswith("most probable bits less straight-through: +16.00 points (+1")
+    assert str(straight).endswith("): better")
+    assert str(full).endswith("): worse")
+    assert all(str(one) in str(found) for one in found.differences)
+    assert table(outcome("snntorch", 0, (0.9,), (0.1,))).differences == ()
 
 
 def test_conditions_that_no_side_can_tell_are_left_out():
