@@ -4,12 +4,38 @@ Each image is turned, zoomed and shifted about its centre, and read between its 
 numbers come from the counter-based generator, so an image's move depends on seed, epoch and its index alone.
 """
 
+from dataclasses import replace
+
 import numpy as np
 import numpy.typing as npt
 
+from bitspike.train.data_recipe import DataRecipe
+from bitspike.train.dataset import FoldedSamples, LevelSamples, Samples
 from bitspike.train.encode import Stream, uniform, words_of
 
 Intensity = npt.NDArray[np.float64]
+
+
+def moved_images(samples: Samples, data: DataRecipe, *, seed: int, epoch: int) -> Samples:
+    """Return a batch with its images as they are moved in an epoch; the same where a recipe moves none.
+
+    Args:
+        samples: the batch; what are no images stay as they are.
+        data: says how far what moves.
+        seed: of the run.
+        epoch: its number, from 1.
+    """
+    if isinstance(samples, FoldedSamples):
+        return replace(samples, finer=moved_images(samples.finer, data, seed=seed, epoch=epoch))
+    if data.shift == data.turn == data.zoom == 0 or not isinstance(samples, LevelSamples) or samples.kind != "stills":
+        return samples
+    height, width = samples.sensor[-2:]
+    images = (samples.levels / samples.full).reshape(-1, height, width)
+    moves = random_moves(samples.indices, seed=seed, epoch=epoch)
+    # The planes of a colour image move together.
+    moves = np.repeat(moves, len(images) // len(samples), axis=0)
+    images = moved(images, moves, shift=data.shift, turn=data.turn, zoom=data.zoom)
+    return replace(samples, levels=images.reshape(samples.levels.shape) * samples.full)
 
 
 def moved(images: Intensity, moves: Intensity, *, shift: float, turn: float, zoom: float) -> Intensity:

@@ -62,17 +62,17 @@ class DataRecipe(Checked):
             each epoch; speech up to so many parts of a step.
         stretch: recordings and speech of the training part run 1 - stretch to 1 + stretch times as fast, about their
             middle, anew in each epoch.
-        mirror: recordings of the training part are seen in a mirror, left for right, in one of two epochs, by chance;
-            one of class k is then of class ``mirror[k]``. Empty for no mirror.
-        backwards: they run backwards, ON and OFF events exchanged, likewise and independently; one of class k is then
-            of class ``backwards[k]``. Empty for never.
-        drop: each of their spikes is lost with this probability.
+        mirror: images and recordings of the training part are seen in a mirror, left for right, in one of two epochs,
+            by chance; one of class k is then of class ``mirror[k]``. Empty for no mirror.
+        backwards: recordings run backwards, ON and OFF events exchanged, likewise and independently; one of class k is
+            then of class ``backwards[k]``. Empty for never.
+        drop: each spike of the training part is lost with this probability.
     """
 
     name: str = ruled(Rule(f"one of {KNOWN}", _names_data))
     steps: int = ruled(whole(1, 4096), 16)
     seed: int = ruled(SEED, 0)
-    encoder: Literal["auto", "rate", "latency", "direct", "current", "delta"] = ruled(ENCODER, "auto")
+    encoder: Literal["auto", "rate", "latency", "burst", "direct", "current", "delta"] = ruled(ENCODER, "auto")
     threshold: float = ruled(THRESHOLD, 0.5)
     change: float = ruled(CHANGE, 0.1)
     window: int = ruled(WINDOW, 8)
@@ -99,8 +99,8 @@ class DataRecipe(Checked):
                 raise UsageError(f"{key}: found {getattr(self, key)}; expected 0: {self.name} has no images to move")
         if kind == "stills" and self.stretch:
             raise UsageError(f"stretch: found {self.stretch}; expected 0: {self.name} does not run in time")
-        for key in ("mirror", "backwards"):
-            if kind != "events" and getattr(self, key):
+        for key, lacking in (("mirror", ("series",)), ("backwards", ("series", "stills"))):
+            if kind in lacking and getattr(self, key):
                 raise UsageError(f"{key}: found {list(getattr(self, key))}; expected []: {self.name} has no events")
 
     @property

@@ -8,6 +8,7 @@ but ``rate`` is integer arithmetic and gives the same bits on every machine; ``r
 |---|---|---|
 | ``rate`` | in each step with probability level / full, independently | one a step |
 | ``latency`` | once in each window, the earlier the higher its level; level 0 never | one a window of `window` steps |
+| ``burst`` | from the first step on in as many steps as its level says; full in all of them | images only |
 | ``direct`` | in each step in which its level is at least `threshold` * full | one a step |
 | ``current`` | when its levels, added up step by step since its last spike, exceed full | one a step |
 | ``delta`` | when its level has moved by `change` * full since its last spike; ON and OFF neurons | one a step |
@@ -16,8 +17,12 @@ but ``rate`` is integer arithmetic and gives the same bits on every machine; ``r
 a constant current of one bit is either nothing or a spike in every step: ``direct`` says exactly that, by a threshold
 on the level, and keeps no more than that one bit of the pixel. ``current`` is what an input neuron without leak and
 with a reset to zero makes of a constant current: regular spikes, the more the higher the level. Whoever wants the grey
-values uses it, ``rate`` or ``latency``. Repeating the bits of the level in several steps was rejected: the neuron would
-have to weight steps by powers of two, which it cannot.
+values uses it, ``rate``, ``latency`` or ``burst``. Repeating the bits of the level in several steps was rejected: the
+neuron would have to weight steps by powers of two, which it cannot.
+
+*Folding.* Where consecutive steps are parts of one step (`fold`), each with neurons of its own, a ``burst`` is a
+thermometer: the neuron of part k spikes from its own level on. A weight then tells levels apart, which over steps it
+cannot, and the difference of two places is a sum with weights of +1 and -1.
 
 *Delta* follows the level by at most one `change` a step, up (ON) or down (OFF), and starts from 0: a jump becomes a
 burst. A still image does not change after its first step, so ``delta`` is refused for one.
@@ -33,12 +38,12 @@ from bitspike.errors import UsageError
 from bitspike.train.encode import bernoulli_spikes
 from bitspike.train.schema import check, choice, real, ruled, whole
 
-Encoder = Literal["auto", "rate", "latency", "direct", "current", "delta"]
+Encoder = Literal["auto", "rate", "latency", "burst", "direct", "current", "delta"]
 Kind = Literal["stills", "series", "events"]
 Levels = npt.NDArray[np.uint8] | npt.NDArray[np.float64]
 
 STEPS = whole(1, 1 << 24)
-ENCODER = choice("auto", "rate", "latency", "direct", "current", "delta")
+ENCODER = choice("auto", "rate", "latency", "burst", "direct", "current", "delta")
 THRESHOLD = real(0, 1, above=True)
 CHANGE = real(0, 1, above=True)
 WINDOW = whole(1, 4096)
@@ -52,7 +57,7 @@ WAYS = 4
 #: What ``auto`` means; events are spikes already.
 _USUAL: dict[str, Encoder] = {"stills": "rate", "series": "delta", "events": "auto"}
 _KNOWN: dict[str, tuple[Encoder, ...]] = {
-    "stills": ("auto", "rate", "latency", "direct", "current"),
+    "stills": ("auto", "rate", "latency", "burst", "direct", "current"),
     "series": ("auto", "rate", "latency", "direct", "current", "delta"),
     "events": ("auto",),
 }
@@ -71,14 +76,14 @@ class Encoding:
         duration_ms: how much of a recording the steps divide equally; 0 for what is usual for the data set.
         pool: events of so many rows and columns of the sensor are those of one neuron; only for events.
         least: so many events of a neuron in a step make a spike; only for events.
-        fold: a step is cut into so many equal parts, each of which has neurons of its own; not for images.
+        fold: a step is cut into so many equal parts, each of which has neurons of its own.
         motion: places that an event moves from one part to the next to be seen as moving; a step then has neurons for
             its events and for four ways instead of those of its parts, see :mod:`bitspike.train.motion`. 0 for none;
             only for events.
     """
 
     steps: int = ruled(STEPS, 16)
-    encoder: Literal["auto", "rate", "latency", "direct", "current", "delta"] = ruled(ENCODER, "auto")
+    encoder: Literal["auto", "rate", "latency", "burst", "direct", "current", "delta"] = ruled(ENCODER, "auto")
     threshold: float = ruled(THRESHOLD, 0.5)
     change: float = ruled(CHANGE, 0.1)
     window: int = ruled(WINDOW, 8)
@@ -95,8 +100,8 @@ class Encoding:
         """Return the encoder for data of `kind`; raise UsageError where that cannot be."""
         if self.encoder not in _KNOWN[kind]:
             raise UsageError(f"encoder: found {self.encoder!r}; expected one of {', '.join(_KNOWN[kind])} for {kind}")
-        for key, has in (("pool", ("events",)), ("least", ("events",)), ("fold", ("events", "series"))):
-            if kind not in has and getattr(self, key) != 1:
+        for key in ("pool", "least"):
+            if kind != "events" and getattr(self, key) != 1:
                 raise UsageError(f"{key}: found {getattr(self, key)}; expected 1: {kind} have no events to count")
         if kind != "events" and self.motion:
             raise UsageError(f"motion: found {self.motion}; expected 0: {kind} have no events that move")
@@ -142,6 +147,8 @@ def encode_levels(
         return _rate(levels, indices, full=full, steps=steps, seed=seed, stream=stream)
     if encoder == "latency":
         return _latency(levels, full=full, steps=steps)
+    if encoder == "burst":
+        return _burst(levels, full=full, steps=steps)
     if encoder == "direct":
         fires = (levels >= encoding.threshold * full).astype(np.uint8)
         return np.repeat(fires, steps, axis=1) if fires.shape[1] == 1 else fires
@@ -173,6 +180,12 @@ def _latency(levels: Levels, *, full: int, steps: int) -> npt.NDArray[np.uint8]:
     steps_of_window = np.arange(window, dtype=np.int32).reshape(1, 1, -1, 1)
     spikes = at[:, :, None, :] == steps_of_window
     return spikes.astype(np.uint8).reshape(samples, steps, neurons)
+
+
+def _burst(levels: Levels, *, full: int, steps: int) -> npt.NDArray[np.uint8]:
+    """Spikes of a level in its first level * (w + 1) // (full + 1) of w steps, which divides 0 to `full` equally."""
+    counts = levels.astype(np.float64 if levels.dtype.kind == "f" else np.int64) * (steps + 1) // (full + 1)
+    return (np.arange(steps).reshape(1, -1, 1) < counts).astype(np.uint8)
 
 
 def _current(levels: Levels, *, full: int, steps: int) -> npt.NDArray[np.uint8]:

@@ -15,10 +15,9 @@ from torch import Tensor
 from torch.nn import functional
 
 from bitspike.errors import UsageError
-from bitspike.train.augment import moved, random_moves
+from bitspike.train.augment import moved_images
 from bitspike.train.build import build_estimator, build_finishing, build_network, build_prior
 from bitspike.train.data import load_samples
-from bitspike.train.dataset import LevelSamples, Samples
 from bitspike.train.denormals import flushed_denormals
 from bitspike.train.encode import Stream, permutation, words
 from bitspike.train.model import SpikingNetwork
@@ -233,25 +232,14 @@ class Trainer:
         for start in range(0, len(order), self.recipe.training.batch):
             rows = order[start : start + self.recipe.training.batch]
             share = self.processes.share(len(rows))
-            batch = self._moved(self._samples.take(rows[share.start : share.stop]), epoch)
+            batch = moved_images(
+                self._samples.take(rows[share.start : share.stop]), self.recipe.data, seed=seed, epoch=epoch
+            )
             if self._rule is not None:
                 self._rule.see(batch, seed=seed, stream=Stream.SPIKES + epoch)
             spikes = fresh_spikes(batch, self.recipe.data, seed=seed, epoch=epoch)
             labels = moved_labels(batch, self.recipe.data, seed=seed, epoch=epoch)
             yield time_first(spikes).to(device), torch.from_numpy(labels).to(device), share
-
-    def _moved(self, batch: Samples, epoch: int) -> Samples:
-        """Return the batch's images as they are moved in this epoch."""
-        data = self.recipe.data
-        if data.shift == data.turn == data.zoom == 0 or not isinstance(batch, LevelSamples) or batch.kind != "stills":
-            return batch
-        height, width = batch.sensor[-2:]
-        images = (batch.levels / batch.full).reshape(-1, height, width)
-        moves = random_moves(batch.indices, seed=self.recipe.seed, epoch=epoch)
-        # The planes of a colour image move together.
-        moves = np.repeat(moves, len(images) // len(batch), axis=0)
-        images = moved(images, moves, shift=data.shift, turn=data.turn, zoom=data.zoom)
-        return dataclasses.replace(batch, levels=images.reshape(batch.levels.shape) * batch.full)
 
     def _update(
         self, spikes: Tensor, labels: Tensor, generator: torch.Generator, epoch: int, share: Share

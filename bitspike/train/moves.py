@@ -1,10 +1,10 @@
 """Small random moves of spikes in training, after they are encoded. This module does not import torch.
 
-What images get before they become spikes (:mod:`bitspike.train.augment`), recordings get here: each place of a sensor
-that is turned, zoomed and shifted about its centre reads its nearest neighbour, and nothing spikes outside. A sample
-may also come earlier or later, run slower or faster, and lose spikes; and it may be seen in a mirror or run backwards,
-which can make it one of another class: a left hand becomes a right one. All numbers come from the counter-based
-generator, so the move of a sample depends on seed, epoch and its index alone.
+What images get before they become spikes (:mod:`bitspike.train.augment`), but for the mirror, recordings get here: each
+place of a sensor that is turned, zoomed and shifted about its centre reads its nearest neighbour, and nothing spikes
+outside. A sample may also come earlier or later, run slower or faster, and lose spikes; and it may be seen in a mirror
+or run backwards, which can make it one of another class: a left hand becomes a right one. All numbers come from the
+counter-based generator, so the move of a sample depends on seed, epoch and its index alone.
 """
 
 import math
@@ -67,7 +67,8 @@ def moved_spikes(spikes: Spikes, samples: Samples, data: DataRecipe, *, seed: in
             spikes, numbers[:, :4], space=_space(samples.shape), shift=data.shift, turn=data.turn, zoom=data.zoom
         )
     if data.mirror:
-        spikes = mirrored(spikes, _happens(numbers[:, 6]), width=_space(samples.shape)[1])
+        width = samples.shape[-1] if kind == "stills" else _space(samples.shape)[1]
+        spikes = mirrored(spikes, _happens(numbers[:, 6]), width=width)
     if in_time:
         bands = samples.shape[-1] if kind == "series" else None
         fold = 1 if data.motion else data.fold

@@ -1,8 +1,12 @@
 """Moves of images: the identity, whole pixels, quarter turns, and the same move for the same sample."""
 
 import numpy as np
+from dataset_files import cifar_folder
 
-from bitspike.train.augment import moved, random_moves
+from bitspike.train.augment import moved, moved_images, random_moves
+from bitspike.train.data import load_samples
+from bitspike.train.data_recipe import DataRecipe
+from bitspike.train.encoders import Encoding
 
 IMAGE = np.arange(1, 10, dtype=np.float64).reshape(1, 3, 3) / 9
 
@@ -42,3 +46,18 @@ def test_moves_belong_to_sample_epoch_and_seed():
     np.testing.assert_array_equal(random_moves(np.array([1]), seed=0, epoch=1)[0], first[1])
     assert not np.array_equal(random_moves(np.array([1]), seed=0, epoch=2)[0], first[1])
     assert not np.array_equal(random_moves(np.array([1]), seed=1, epoch=1)[0], first[1])
+
+
+def test_the_parts_of_an_image_move_together(tmp_path):
+    """An image is moved before it is cut into parts; its colours move alike."""
+    name = f"cifar10:{cifar_folder(tmp_path)}"
+    data = DataRecipe(name=name, steps=1, fold=4, encoder="burst", shift=3.0)
+    folded = moved_images(load_samples(name, "train", data.encoding), data, seed=1, epoch=2)
+    plain = load_samples(name, "train", Encoding(steps=4, encoder="burst"))
+    images = (plain.levels / 255).reshape(-1, 32, 32)
+    moves = random_moves(plain.indices, seed=1, epoch=2).repeat(3, axis=0)
+    levels = moved(images, moves, shift=3.0, turn=0.0, zoom=0.0).reshape(len(plain), -1) * 255
+    lengths = folded.encode(steps=1, seed=0).reshape(len(plain), 4, -1).sum(axis=1)
+    np.testing.assert_array_equal(lengths, levels * 5 // 256)
+    still = DataRecipe(name=name, steps=4, encoder="burst")
+    assert moved_images(plain, still, seed=1, epoch=2) is plain

@@ -4,6 +4,7 @@ import hashlib
 
 import numpy as np
 import pytest
+from dataset_files import cifar_folder
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -39,6 +40,7 @@ def test_digits_are_the_same_for_ever():
 @pytest.mark.parametrize(
     ("encoder", "digest"),
     [
+        ("burst", "193543c7917f8b2e8c37522e2cc404f5331b879a7fcd40896cf93866feacde38"),
         ("latency", "5ac88a4dc2e81e4b3bc13386e94d579a7e00871d7e0fcea86bf2456c5319468b"),
         ("current", "0c6053815b5e942f69713443d11f656d2e20b180a15b795b0aeda2aeb34b93b0"),
         ("direct", "c8b9136013ac70fa680ab6b41f2e8d34eb8b424b606427188d0d3ff8e8c8cdf0"),
@@ -72,6 +74,33 @@ def test_latency_never_leaves_its_window(steps, full):
     assert (np.diff(first) <= 0).all()
 
 
+def test_a_burst_is_as_long_as_its_level_is_high():
+    spikes = encode([[[0, 63, 64, 127, 128, 191, 192, 255]]], "burst", steps=3)
+    assert spikes.sum(axis=1).tolist() == [[0, 0, 1, 1, 2, 2, 3, 3]]
+    assert (np.diff(spikes.astype(np.int8), axis=1) <= 0).all()
+    between = encode_levels(
+        np.array([[[63.9, 64.0]]]),
+        np.arange(1),
+        full=255,
+        encoder="burst",
+        encoding=Encoding(),
+        steps=3,
+        seed=0,
+        stream=0,
+    )
+    assert between[0, :, 0].tolist() == [0, 0, 0]
+    assert between[0, :, 1].tolist() == [1, 0, 0]
+
+
+@given(steps=st.integers(1, 300), full=st.integers(1, 255))
+def test_bursts_divide_the_levels_equally(steps, full):
+    """All lengths from none to all steps stand for as many levels, but for one more or less."""
+    lengths = encode([[np.arange(full + 1)]], "burst", steps=steps, full=full)[0].sum(axis=0)
+    assert (lengths[0], lengths[-1] == steps) == (0, full >= steps)
+    shares = np.bincount(lengths, minlength=steps + 1)
+    assert shares.max() - shares.min() <= 1
+
+
 def test_latency_of_a_series_spikes_in_each_window():
     spikes = encode([[[255, 0], [1, 128]]], "latency", steps=8, window=4)
     assert np.argwhere(spikes[0]).tolist() == [[0, 0], [5, 1], [7, 0]]
@@ -101,9 +130,12 @@ def test_rate_of_a_series_has_the_probability_of_each_step():
     [
         (
             {"encoder": "delta"},
-            "encoder: found 'delta'; expected one of auto, rate, latency, direct, current for stills",
+            "encoder: found 'delta'; expected one of auto, rate, latency, burst, direct, current for stills",
         ),
-        ({"encoder": "phase"}, "encoder: found 'phase'; expected one of auto, rate, latency, direct, current, delta"),
+        (
+            {"encoder": "phase"},
+            "encoder: found 'phase'; expected one of auto, rate, latency, burst, direct, current, delta",
+        ),
         ({"threshold": 0}, "threshold: found 0; expected a number above 0 and up to 1"),
         ({"change": 1.5}, "change: found 1.5; expected a number above 0 and up to 1"),
         ({"window": 0}, "window: found 0; expected a whole number from 1 to 4096"),
@@ -200,6 +232,17 @@ def test_parts_of_a_step_have_neurons_of_their_own(tmp_path):
         some = load_samples(f"events:{path}", "all", Encoding(steps=2, fold=3)).take(np.array([4, 1]))
         assert some.labels.tolist() == [0, 1]
         assert np.array_equal(some.encode(steps=2, seed=0), found.spikes[[4, 1]])
+
+
+@pytest.mark.parametrize("encoder", ["rate", "burst"])
+def test_images_fold_to_channels(tmp_path, encoder):
+    """The neurons of a colour image's first part come first, each part with all colours; grey ones get an axis."""
+    names = (("digits", (8, 8)), (f"cifar10:{cifar_folder(tmp_path)}", (3, 32, 32)))
+    for name, shape in names:
+        finer = load_data(name, part="all", steps=6, seed=2, encoder=encoder)
+        found = load_data(name, part="all", steps=2, fold=3, seed=2, encoder=encoder)
+        assert found.shape == ((9, 32, 32) if len(shape) == 3 else (3, *shape))
+        assert np.array_equal(found.spikes, finer.spikes.reshape(len(finer), 2, -1))
 
 
 @pytest.mark.parametrize(("encoder", "channels"), [("direct", 1), ("delta", 2)])

@@ -42,8 +42,11 @@ def recipe(name, extra=""):
 @pytest.mark.parametrize(
     ("extra", "message"),
     [
-        ('encoder = "delta"', "r: data.encoder: found 'delta'; expected one of auto, rate, latency, direct"),
-        ('encoder = "x"', "r: data.encoder: found 'x'; expected one of auto, rate, latency, direct, current, delta"),
+        ('encoder = "delta"', "r: data.encoder: found 'delta'; expected one of auto, rate, latency, burst"),
+        (
+            'encoder = "x"',
+            "r: data.encoder: found 'x'; expected one of auto, rate, latency, burst, direct, current, delta",
+        ),
         ("threshold = 2", "r: data.threshold: found 2; expected a number above 0 and up to 1"),
         ("window = 1.5", "r: data.window: found 1.5; expected a whole number from 1 to 4096"),
         ("duration = 1", "r: data.duration: found an unknown key; expected one of name, steps, seed"),
@@ -72,7 +75,7 @@ PAIRS = "expected an array that exchanges 0, 1, 2, ... in pairs or leaves them a
         ("nmnist:x", "backwards = [true]", f"r: data.backwards: found (True,); {PAIRS}"),
         ("nmnist:x", "mirror = 3", f"r: data.mirror: found 3; {PAIRS}"),
         ("nmnist:x", "mirror = [1, 0]", "r: data.mirror: found 2 classes; expected 10, as the last layer has"),
-        ("mnist:x", "mirror = [1, 0]", "r: data.mirror: found [1, 0]; expected []: mnist:x has no events"),
+        ("fsdd:x", "mirror = [1, 0]", "r: data.mirror: found [1, 0]; expected []: fsdd:x has no events"),
         ("mnist:x", "backwards = [0]", "r: data.backwards: found [0]; expected []: mnist:x has no events"),
         ("mnist:x", "stretch = 0.1", "r: data.stretch: found 0.1; expected 0: mnist:x does not run in time"),
     ],
@@ -112,7 +115,7 @@ def test_speech_is_not_turned(key):
         recipe("fsdd:x", f"{key} = 0.5")
 
 
-@pytest.mark.parametrize("key", ["pool", "least", "fold"])
+@pytest.mark.parametrize("key", ["pool", "least"])
 def test_only_events_are_counted(key):
     with pytest.raises(UsageError, match=f"{key}: found 2; expected 1: stills have no events to count"):
         recipe("mnist:x", f"{key} = 2")

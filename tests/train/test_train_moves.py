@@ -5,15 +5,18 @@ import math
 
 import numpy as np
 import pytest
+from dataset_files import cifar_folder
 from hypothesis import given
 from hypothesis import strategies as st
 
 from bitspike.errors import UsageError
 from bitspike.train.augment import random_moves
+from bitspike.train.data import load_samples
 from bitspike.train.data_recipe import DataRecipe
 from bitspike.train.dataset import SpikeSamples
 from bitspike.train.encoders import Encoding
 from bitspike.train.moves import (
+    fresh_spikes,
     in_parts,
     in_steps,
     mirrored,
@@ -121,6 +124,22 @@ def test_a_mirror_exchanges_left_and_right_of_the_chosen():
     found = mirrored(spikes, np.array([False, True]), width=4)
     assert np.array_equal(found[0], spikes[0])
     assert np.array_equal(found[1].reshape(3, 2, 5, 4), spikes[1].reshape(3, 2, 5, 4)[..., ::-1])
+
+
+def test_images_are_seen_in_a_mirror_in_all_their_parts(tmp_path):
+    data = DataRecipe(
+        name=f"cifar10:{cifar_folder(tmp_path)}", steps=2, fold=2, encoder="burst", mirror=(1, 0, *range(2, 10))
+    )
+    samples = load_samples(data.name, "train", data.encoding)
+    spikes = samples.encode(steps=2, seed=0)
+    found = fresh_spikes(samples, data, seed=3, epoch=1)
+    planes, seen = (one.reshape(len(one), 12, 32, 32) for one in (spikes, found))
+    classes = moved_labels(samples, data, seed=3, epoch=1)
+    chosen = random_numbers(samples.indices, seed=3, epoch=1)[:, 6] < 0
+    assert 0 < chosen.sum() < len(chosen)
+    for one, before, after, label, called in zip(chosen, planes, seen, samples.labels, classes, strict=True):
+        assert np.array_equal(after, before[..., ::-1] if one else before)
+        assert called == (data.mirror[label] if one else label)
 
 
 def test_what_runs_backwards_has_on_and_off_exchanged():
