@@ -184,8 +184,8 @@ def _latency(levels: Levels, *, full: int, steps: int) -> npt.NDArray[np.uint8]:
 
 def _burst(levels: Levels, *, full: int, steps: int) -> npt.NDArray[np.uint8]:
     """Spikes of a level in its first level * (w + 1) // (full + 1) of w steps, which divides 0 to `full` equally."""
-    counts = levels.astype(np.float64 if levels.dtype.kind == "f" else np.int64) * (steps + 1) // (full + 1)
-    return (np.arange(steps).reshape(1, -1, 1) < counts).astype(np.uint8)
+    scaled = levels.astype(np.float64 if levels.dtype.kind == "f" else np.int64) * (steps + 1)
+    return (scaled >= (full + 1) * np.arange(1, steps + 1).reshape(1, -1, 1)).astype(np.uint8)
 
 
 def _current(levels: Levels, *, full: int, steps: int) -> npt.NDArray[np.uint8]:

@@ -3,7 +3,7 @@
 import numpy as np
 from dataset_files import cifar_folder
 
-from bitspike.train.augment import moved, moved_images, random_moves
+from bitspike.train.augment import moved, moved_images, random_moves, shifted
 from bitspike.train.data import load_samples
 from bitspike.train.data_recipe import DataRecipe
 from bitspike.train.encoders import Encoding
@@ -28,6 +28,15 @@ def test_whole_pixels_shift_and_zeros_follow():
 
 def test_half_a_pixel_is_the_mean_of_two():
     np.testing.assert_allclose(move([0, 1, 0, 0], shift=0.5), [[1.5, 2.5, 1.5], [4.5, 5.5, 3], [7.5, 8.5, 4.5]])
+
+
+def test_what_is_only_shifted_is_the_same_bit_for_bit():
+    images = np.random.default_rng(0).integers(0, 256, (40, 7, 12)) / 255
+    moves = random_moves(np.arange(40), seed=4, epoch=1)
+    for shift in (0.5, 3.0, 20.0):
+        np.testing.assert_array_equal(
+            shifted(images, moves, shift=shift), moved(images, moves, shift=shift, turn=0.0, zoom=0.0)
+        )
 
 
 def test_a_quarter_turn_is_exact():
