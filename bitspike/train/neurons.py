@@ -21,6 +21,8 @@ from bitspike.train.registers import DECAY_BITS, FORGETS, INPUT_LIMIT, STATE_LIM
 
 def decayed(state: Tensor, decay: int) -> Tensor:
     """Return trunc(state * (4096 - decay) / 4096), toward zero, for an int64 register."""
+    if decay == FORGETS:
+        return torch.zeros_like(state)
     product = state * (FORGETS - decay)
     return product.sign() * (product.abs() >> DECAY_BITS)
 

@@ -14,6 +14,9 @@ from bitspike.train.products import conv_moments
 from bitspike.train.registers import Neuron
 from bitspike.train.windows import Space, Window
 
+_SMALL = 1 << 15
+"""Weights that add up to less are summed over bits in single precision."""
+
 
 class ConvLayer(Layer):
     """A population and the convolution (cross-correlation, as in torch) that feeds it.
@@ -93,10 +96,14 @@ class ConvLayer(Layer):
     def summed(self, spikes: Tensor, bits: Mapping[str, Bits]) -> Tensor:
         """Return the exact summed input.
 
-        The sums are whole numbers. They are rounded, since some algorithms of convolution pass through fractions.
+        The sums are whole numbers. They are rounded, since some algorithms of convolution pass through fractions: of
+        sums of bits that stay far below the 24 bits of single precision, these are far below a half.
         """
-        weights = torch.from_numpy(bits[self.name].astype(np.float64))
-        return torch.stack([self._convolved(step[None].double(), weights)[0].round().long() for step in spikes])
+        kernels = bits[self.name]
+        small = self.binary_input and int(np.abs(kernels.astype(np.int64)).sum(axis=1).max()) < _SMALL
+        number = torch.float32 if small else torch.float64
+        weights = torch.from_numpy(kernels).to(number)
+        return torch.stack([self._convolved(step[None].to(number), weights)[0].round().long() for step in spikes])
 
     def _convolved(self, spikes: Tensor, weights: Tensor) -> Tensor:
         """Convolve (steps, samples, inputs) to (steps, samples, rows of the weights * places)."""
