@@ -16,19 +16,9 @@ import numpy as np
 import numpy.typing as npt
 from numba import njit
 
-from bitspike.sim.fast.vectors import (
-    BITS,
-    COLUMN,
-    add_counts,
-    both,
-    crossed,
-    either,
-    load_bits,
-    raised,
-    set_counts,
-    unlike,
-    zero_bits,
-)
+from bitspike.sim.fast.lanes import COLUMN
+from bitspike.sim.fast.sums import add_counts, set_counts
+from bitspike.sim.fast.vectors import BITS, both, crossed, either, load_bits, raised, unlike, zero_bits
 
 #: Spikes that go through a tree of full adders together; lists of events are padded to whole groups.
 GROUP = 8

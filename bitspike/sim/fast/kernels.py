@@ -9,17 +9,9 @@ from typing import Any
 import numpy as np
 from numba import njit
 
-from bitspike.sim.fast.vectors import (
-    COLUMN,
-    LANES,
-    accumulate,
-    add_bytes,
-    add_sums,
-    load_bytes,
-    set_sums,
-    store_bytes,
-    zero_bits,
-)
+from bitspike.sim.fast.lanes import COLUMN
+from bitspike.sim.fast.sums import accumulate, add_sums, add_window, set_sums
+from bitspike.sim.fast.vectors import LANES, load_bytes, store_bytes, zero_bits
 
 #: Target neurons whose weights stay in a core's cache while the rows of a tile pass.
 BLOCK = 1024
@@ -64,7 +56,7 @@ def dense_events(events: Any, graded: Any, weights: Any, pairs: Any, inputs: Any
 
 @njit(cache=True, nogil=True)
 def window_sums(  # noqa: PLR0917
-    events: Any, tables: Any, shape: Any, most: Any, factor: Any, frame: Any, pairs: Any, fresh: Any, inputs: Any
+    events: Any, tables: Any, shape: Any, unit: Any, most: Any, factor: Any, frame: Any, pairs: Any, fresh: Any, inputs: Any
 ) -> None:
     """Add what binary spikes send through a sliding window: sums of a byte, poured out before one could overflow.
 
@@ -72,6 +64,7 @@ def window_sums(  # noqa: PLR0917
         events, pairs: as in :func:`dense_events`.
         tables: weights, int8, and sources of a :class:`~bitspike.sim.fast.windows.Windows`.
         shape: its reach and inner.
+        unit: its unit, and the weights in a place of it.
         most: events that no sum of a byte can overflow with.
         factor: of the weights, a power of two.
         frame: zeros where the targets are, and again when it returns, int8.
@@ -81,6 +74,8 @@ def window_sums(  # noqa: PLR0917
     places, _, offsets, active = events
     weights, sources = tables
     (rows, columns, lanes, down, aside), inner = shape
+    window, size = unit
+    step = len(window) * len(window[0]) * size
     flat, width = inputs.ravel(), inputs.shape[1]
     for pair in range(len(pairs)):
         at = offsets[pairs[pair, 1]]
@@ -91,11 +86,11 @@ def window_sums(  # noqa: PLR0917
             for event in range(np.uint64(at), np.uint64(stop)):
                 source = np.uint64(places[event])
                 start, total = np.int64(sources[source, 0]), np.int64(sources[source, 1])
-                for _ in range(rows):
-                    for column in range(columns):
-                        for lane in range(0, lanes, COLUMN):
-                            add_bytes(frame, total + column * aside + lane, weights, start + lane)
-                        start += lanes
+                for _ in range(0, rows, len(window)):
+                    for column in range(0, columns, len(window[0])):
+                        for lane in range(0, lanes, size):
+                            add_window(frame, total + column * aside + lane, weights, start, (down, aside), window)
+                            start += step
                     total += down
             _pour(frame, inner, down, aside, flat, pairs[pair, 0] * width, np.int16(factor), over)
             if over:

@@ -1,4 +1,4 @@
-"""The compiled neurons of the fast engine: sixteen at a time, their spikes as bits; those with payloads one by one.
+"""The compiled neurons of the fast engine: vectors of them, their spikes as bits; those with payloads one by one.
 
 The equations are those of :mod:`bitspike.sim.reference`. The range proof says that no state leaves 24 bits.
 """
@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 from numba import njit
 
+from bitspike.sim.fast.narrow import run_narrow
 from bitspike.sim.fast.vectors import (
     LANES,
     above,
@@ -26,49 +27,78 @@ _LOW = np.int32(4095)
 
 
 @njit(cache=True, nogil=True)
-def binary(  # noqa: PLR0917
-    inputs: Any, state: Any, bias: Any, settings: Any, steps: Any, fired: Any, currents: Any, membranes: Any
-) -> None:
+def binary(inputs: Any, cells: Any) -> Any:
     """Run neurons that send binary spikes through some steps, all samples.
 
     Args:
         inputs: shape (samples, steps, neurons in whole columns), int16.
-        state: u and v, shape (2, samples, neurons), int32; carried on.
-        bias: shape (neurons,), int32; all arrays have the neurons that fill a column, which never fire.
-        settings: what a step keeps of u and of v in 1/4096, threshold in 1/64, reset to zero, the step that begins
-            with cleared states, and how many steps before these `fired` begins.
-        steps: first, and the one after the last.
-        fired: result, shape (samples, lead + steps, neurons / 16), uint16: bits, the lowest first.
-        currents, membranes: results, shape (samples, steps, neurons), int32; of no samples where nobody records them.
+        cells: state, bias, small, settings, steps, fired, currents, membranes:
+
+            - u and v, shape (2, samples, neurons), int32; carried on. All arrays have the neurons that fill a column,
+              which never fire;
+            - bias: shape (neurons,), int32;
+            - bias in 16 bits, its largest distance from 0, and room, as :func:`~bitspike.sim.fast.narrow.run_narrow`
+              takes them; a distance of -1 says that 16 bits are not to be tried;
+            - what a step keeps of u and of v in 1/4096, threshold in 1/64, reset to zero, the step that begins with
+              cleared states, and how many steps before these `fired` begins;
+            - the first step, and the one after the last;
+            - result, shape (samples, lead + steps, neurons / 32), uint32: bits, the lowest first;
+            - results, shape (samples, steps, neurons), int32; of no samples where nobody records them.
+
+    Returns:
+        How many samples were run in 32 bits.
     """
+    wide = 0
+    for sample in range(len(inputs)):
+        wide += run_sample(inputs[sample], sample, cells)
+    return wide
+
+
+@njit(cache=True, nogil=True)
+def run_sample(inputs: Any, sample: Any, cells: Any) -> Any:
+    """Run one sample, whose inputs are (steps, neurons); return whether it was run in 32 bits."""
+    state, bias, small, settings, steps, fired, currents, membranes = cells
+    short, most, room = small
+    u, v, words = state[0, sample], state[1, sample], fired[sample]
+    if most >= 0 and run_narrow(inputs, u, v, short, most, room, settings, steps, words):
+        return False
+    kept = slice(sample, sample + 1)
+    _run_wide(inputs, u, v, bias, settings, steps, words, currents[kept], membranes[kept])
+    return True
+
+
+@njit(cache=True, nogil=True)
+def _run_wide(  # noqa: PLR0917
+    inputs: Any, u: Any, v: Any, bias: Any, settings: Any, steps: Any, words: Any, currents: Any, membranes: Any
+) -> None:
+    """Run one sample in 32 bits."""
     keep_u, keep_v, threshold, zero, start, lead = settings
     limit = all_states(np.int32(threshold))
     nothing = all_states(np.int32(0))
     recorded = len(currents) > 0
-    for sample in range(len(inputs)):
-        u, v = state[0, sample], state[1, sample]
-        for step in range(steps[0], steps[1]):
-            if step == start:
-                u[:] = 0
-                v[:] = 0
-            row, bits = inputs[sample, step], fired[sample, lead + step]
-            for n in range(0, len(v), LANES):
-                current = nothing
-                if keep_u:
-                    current = decay(load_states(u, n), keep_u)
-                current = charge(current, load_inputs(row, n))
-                if keep_u:
-                    store_states(u, n, current)
-                membrane = load_states(v, n)
-                if keep_v != 4096:
-                    membrane = decay(membrane, keep_v)
-                membrane = plus(plus(membrane, current), load_states(bias, n))
-                bits[n // LANES] = above(membrane, limit)
-                membrane = after(membrane, limit, nothing if zero else minus(membrane, limit))
-                store_states(v, n, membrane)
-                if recorded:
-                    store_states(currents[sample, step], n, current)
-                    store_states(membranes[sample, step], n, membrane)
+    fired = words.view(np.uint16)
+    for step in range(steps[0], steps[1]):
+        if step == start:
+            u[:] = 0
+            v[:] = 0
+        row, bits = inputs[step], fired[lead + step]
+        for n in range(0, len(v), LANES):
+            current = nothing
+            if keep_u:
+                current = decay(load_states(u, n), keep_u)
+            current = charge(current, load_inputs(row, n))
+            if keep_u:
+                store_states(u, n, current)
+            membrane = load_states(v, n)
+            if keep_v != 4096:
+                membrane = decay(membrane, keep_v)
+            membrane = plus(plus(membrane, current), load_states(bias, n))
+            bits[n // LANES] = above(membrane, limit)
+            membrane = after(membrane, limit, nothing if zero else minus(membrane, limit))
+            store_states(v, n, membrane)
+            if recorded:
+                store_states(currents[0, step], n, current)
+                store_states(membranes[0, step], n, membrane)
 
 
 @njit(cache=True, nogil=True)
@@ -80,16 +110,16 @@ def _decayed(state: Any, keep: Any) -> Any:
 
 
 @njit(cache=True, nogil=True)
-def graded(  # noqa: PLR0917
-    inputs: Any, state: Any, bias: Any, settings: Any, shift: Any, steps: Any, fired: Any, currents: Any, membranes: Any
-) -> None:
+def graded(inputs: Any, cells: Any) -> None:
     """Run neurons that send payloads, as :func:`binary` runs the others.
 
     Args:
-        inputs, state, bias, settings, steps, currents, membranes: as there.
-        shift: low bits of the membrane that a payload leaves out.
-        fired: result, shape (samples, lead + steps, neurons), int32: 0 or the payload.
+        inputs: as there.
+        cells: state, bias, settings, shift, steps, fired, currents, membranes: as there, but for how many low bits of
+            the membrane a payload leaves out, and `fired`: shape (samples, lead + steps, neurons), int32, 0 or the
+            payload.
     """
+    state, bias, settings, shift, steps, fired, currents, membranes = cells
     keep_u, keep_v, threshold, zero, start, lead = settings
     recorded = len(currents) > 0
     for sample in range(len(inputs)):

@@ -17,9 +17,11 @@ from numba import njit
 from bitspike.convert.connections import Conv2d
 from bitspike.convert.weights import BinaryWeights
 from bitspike.sim.fast.counting import GROUP, MOST, count_some, exchange
+from bitspike.sim.fast.lanes import COLUMN
 from bitspike.sim.fast.layout import Layout
 from bitspike.sim.fast.sources import Array, empty, whole
-from bitspike.sim.fast.vectors import BITS, COLUMN, LANES, add_turned, load_bytes, set_turned, store_bytes
+from bitspike.sim.fast.sums import add_turned, set_turned
+from bitspike.sim.fast.vectors import BITS, LANES, load_bytes, store_bytes
 
 _HALVES = np.array(
     [0x0000FFFF0000FFFF, 0x00FF00FF00FF00FF, 0x0F0F0F0F0F0F0F0F, 0x3333333333333333, 0x5555555555555555], np.uint64

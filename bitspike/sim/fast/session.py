@@ -7,17 +7,19 @@ weights stay in the cache; a recurrent group goes step by step.
 import math
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass
+from functools import partial
 
 import numpy as np
 import numpy.typing as npt
 
 from bitspike.convert.network import DECAY_ONE, STATE_SHIFT, Input, Population
 from bitspike.sim.fast import neurons
-from bitspike.sim.fast.delivery import Deliver
+from bitspike.sim.fast.delivery import Cells, Deliver
+from bitspike.sim.fast.lanes import COLUMN
 from bitspike.sim.fast.layout import Layout
+from bitspike.sim.fast.narrow import narrow_bias
 from bitspike.sim.fast.plan import Group, Plan
 from bitspike.sim.fast.sources import Array, Bits, Events, Payloads, empty, pack, whole, zeros
-from bitspike.sim.fast.vectors import COLUMN
 
 _NONE = np.empty((0, 0, 0), np.int32)
 Source = Bits | Payloads
@@ -49,7 +51,7 @@ class Session:
         self._states = {p.name: zeros((2, samples, whole(p.size)), np.int32) for p in plan.network.populations}
         self._tails = {node.name: _silence(node, samples, plan.leads[node.name]) for node in plan.network.nodes()}
         self._room: dict[tuple[str, str], Array] = {}
-        self._pairs: dict[tuple[int, int, int], Array] = {}
+        self._pairs: dict[tuple[int, int, int, bool], Array] = {}
         self._turns: dict[tuple[str, int, bool], _Turn] = {}
 
     def reset(self) -> None:
@@ -65,12 +67,13 @@ class Session:
             self._room[name, use] = empty((size + COLUMN,), dtype)
         return self._room[name, use][:size].reshape(shape)
 
-    def pairs(self, steps: int, lead: int, delay: int) -> Array:
-        """Which row of inputs takes which row of a source: that of `delay` steps earlier."""
-        key = steps, lead, delay
+    def pairs(self, steps: int, lead: int, delay: int, *, sample: bool = False) -> Array:
+        """Which row of inputs, of all samples or of its own, takes which row of a source: that `delay` steps earlier."""
+        key = steps, lead, delay, sample
         if key not in self._pairs:
             rows = np.arange(self.samples * steps, dtype=np.int64)
-            self._pairs[key] = np.stack([rows, rows + (rows // steps + 1) * lead - delay], axis=1)
+            to = rows % steps if sample else rows
+            self._pairs[key] = np.stack([to, rows + (rows // steps + 1) * lead - delay], axis=1)
         return self._pairs[key]
 
     def advance(self, spikes: Array, record: Collection[str], states: bool = True) -> dict[str, Chunk]:
@@ -92,13 +95,17 @@ class Session:
             for one in group.outer:
                 if one.source not in events:
                     events[one.source] = sources[one.source].events()
-                lead = self.plan.leads[one.source]
-                turns[one.target].receive(one.deliver, events[one.source], self.pairs(steps, lead, one.delay))
+                turn, lead = turns[one.target], self.plan.leads[one.source]
+                if len(group.outer) == 1 and not group.inner:
+                    turn.flow(one.deliver, events[one.source], self.pairs(steps, lead, one.delay, sample=True))
+                if not turn.done:
+                    turn.receive(one.deliver, events[one.source], self.pairs(steps, lead, one.delay))
             if group.inner:
                 self._step_by_step(group, turns, steps)
             else:
                 for turn in turns.values():
-                    turn.advance(0, steps)
+                    if not turn.done:
+                        turn.advance(0, steps)
             for name, turn in turns.items():
                 sources[name] = turn.fired
                 if name in record:
@@ -143,26 +150,43 @@ class _Turn:
         self._fired = session.room(name, "fired", shape, self._tail.dtype)
         self.fired: Source = (Payloads if population.graded else Bits)(self._fired, population.size)
         shape = (samples, steps, whole(population.size))
-        self.inputs = session.room(name, "inputs", shape, np.int16)
+        self._inputs = partial(session.room, name, "inputs", shape, np.int16)
+        self._row = partial(session.room, name, "row", shape[1:], np.int16)
         self.currents, self.membranes = (
             session.room(name, use, shape, np.int32) if recorded else _NONE for use in ("u", "v")
         )
         self._state, self._bias = session._states[name], session._bias[name]
         self._layout = session.plan.layouts[name]
         self._decays = np.int32(DECAY_ONE - population.du), np.int32(DECAY_ONE - population.dv)
+        short = empty(self._bias.shape, np.int16)
+        most = -1 if recorded else int(narrow_bias(self._bias, short))
+        self._small = short, most, empty((2, len(short)), np.int16)
         self._threshold, self._zero = np.int32(population.vth << STATE_SHIFT), population.reset == "zero"
         self.begin(session.step)
 
     def begin(self, step: int) -> None:
         """Begin a chunk at a step of the run: with no input, and the spikes that are still read."""
-        self._fresh = True
+        self._fresh, self.done = True, False
         self._fired[:, : self.lead] = self._tail
         start = self.population.start - step
         self._settings = (*self._decays, self._threshold, self._zero, start, self.lead)
 
+    @property
+    def inputs(self) -> Array:
+        """Those of all samples and steps, (samples, steps, neurons)."""
+        return self._inputs()
+
+    def flow(self, deliver: Deliver, events: Events, pairs: Array) -> None:
+        """Run all steps behind the only connection, sample by sample, where that can be done."""
+        if isinstance(self.fired, Bits):
+            wide = deliver.flow(events, pairs, self._row(), self._cells((0, self.steps)))
+            self.done = wide is not None
+            self._learn(wide or 0)
+
     def receive(self, deliver: Deliver, events: Events, pairs: Array) -> None:
         """Add what a connection brings; the first one finds what the last chunk left, and writes over it."""
-        deliver(events, pairs, self.inputs.reshape(-1, self.inputs.shape[2]), self._fresh)
+        inputs = self.inputs
+        deliver.add(events, pairs, inputs.reshape(-1, inputs.shape[2]), self._fresh)
         self._fresh = False
 
     def clear(self) -> None:
@@ -174,14 +198,23 @@ class _Turn:
     def advance(self, first: int, last: int) -> None:
         """Run steps `first` to `last` - 1."""
         self.clear()
-        given = self.inputs, self._state, self._bias, self._settings
-        steps = (first, last)
+        if isinstance(self.fired, Payloads):
+            neurons.graded(self.inputs, self._cells((first, last)))
+        else:
+            self._learn(neurons.binary(self.inputs, self._cells((first, last))))
+
+    def _cells(self, steps: tuple[int, int]) -> Cells:
+        """As the kernels take them."""
+        recorded = self.currents, self.membranes
         if isinstance(self.fired, Payloads):
             shift = np.int32(self.population.payload_shift)
-            neurons.graded(*given, shift, steps, self.fired.values, self.currents, self.membranes)
-        else:
-            bits = self.fired.words.view(np.uint16)
-            neurons.binary(*given, steps, bits, self.currents, self.membranes)
+            return (self._state, self._bias, self._settings, shift, steps, self.fired.values, *recorded)
+        return (self._state, self._bias, self._small, self._settings, steps, self.fired.words, *recorded)
+
+    def _learn(self, wide: int) -> None:
+        """Try no more with 16 bits where most samples needed 32."""
+        if 2 * wide > len(self._fired):
+            self._small = (self._small[0], -1, self._small[2])
 
     def chunk(self) -> Chunk:
         """What is recorded."""

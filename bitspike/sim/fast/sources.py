@@ -12,7 +12,8 @@ import numpy.typing as npt
 from numba import njit
 
 from bitspike.sim.fast.counting import GROUP
-from bitspike.sim.fast.vectors import COLUMN, ones, trailing_zeros
+from bitspike.sim.fast.lanes import COLUMN
+from bitspike.sim.fast.vectors import ones, trailing_zeros
 
 Array = npt.NDArray[Any]
 #: Bytes in a line of the cache.

@@ -13,8 +13,12 @@ import numpy as np
 import numpy.typing as npt
 
 from bitspike.convert.connections import Windowed
+from bitspike.sim.fast.lanes import COLUMN
 from bitspike.sim.fast.layout import Layout
 from bitspike.sim.fast.sources import Array, placed
+
+#: Most vectors that are added without a loop.
+_STRAIGHT = 36
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -39,6 +43,21 @@ class Windows:
     def tables(self) -> tuple[Array, Array]:
         """Weights and sources, as the kernels take them."""
         return self.weights, self.sources
+
+    @property
+    def unit(self) -> tuple[tuple[tuple[tuple[object, ...], ...], ...], int]:
+        """The part of a window that is added without a loop, as :func:`~bitspike.sim.fast.sums.add_window` takes it.
+
+        The whole of it, or some weights of one place where that would be long; and how many weights of a place it has.
+        """
+        rows, columns, lanes, _, aside = self.reach
+        width = 2 * COLUMN if aside % (2 * COLUMN) == 0 and lanes % (2 * COLUMN) == 0 else COLUMN
+        vector: tuple[object, ...] = ((),) if width > COLUMN else ()
+        count = lanes // width
+        if rows * columns * count <= _STRAIGHT:
+            return (((vector,) * count,) * columns,) * rows, lanes
+        count = max(n for n in range(1, 9) if count % n == 0)
+        return (((vector,) * count,),), count * width
 
     @property
     def shape(self) -> tuple[tuple[int, int, int, int, int], tuple[int, int, int, int]]:
