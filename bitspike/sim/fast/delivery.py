@@ -3,6 +3,7 @@
 import math
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import cache
 from typing import Any
 
 import numpy as np
@@ -15,14 +16,16 @@ from bitspike.sim.fast.counting import by_source, count
 from bitspike.sim.fast.lanes import COLUMN
 from bitspike.sim.fast.layout import Layout
 from bitspike.sim.fast.planes import Lists, by_planes, count_rows, make_lists, make_planes
-from bitspike.sim.fast.sources import Array, BitEvents, Events, empty, placed, whole, zeros
+from bitspike.sim.fast.sources import Array, BitEvents, Events, Room, empty, placed, whole, zeros
 from bitspike.sim.fast.vectors import BITS, LANES
 from bitspike.sim.fast.windows import make_windows
 
 #: As the kernels of :mod:`bitspike.sim.fast.neurons` take them.
 Cells = tuple[Any, ...]
+#: Steps, rows of a sample before its first step, and the delay of a connection.
+Span = tuple[int, int, int]
 Add = Callable[[Events, Array, Array, bool], None]
-Flow = Callable[[Events, Array, Array, Cells], int | None]
+Flow = Callable[[Events, Span, Room, Cells], int | None]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -33,17 +36,19 @@ class Deliver:
         add: adds what a source's events send, by pairs (input row, source row), to the inputs, (rows, neurons in whole
             columns). Where the last argument is true, what was left there is forgotten first; the pairs then have every
             row.
-        flow: runs the targets as well, where no other connection leads to them: see :mod:`bitspike.sim.fast.flow`. None
-            where that is not to be had, from the start or for these events.
+        flow: runs the targets as well, where no other connection leads to them (:mod:`bitspike.sim.fast.flow`), and
+            returns how many samples needed 32 bits; None where this kind of connection has no such form.
     """
 
     add: Add
-    flow: Flow = lambda events, pairs, inputs, cells: None  # noqa: ARG005
+    flow: Flow | None = None
 
 
 #: Weights of windows are added in bytes where a byte holds the sums of so many events at least.
 FEWEST = 8
 _BYTE = 127
+#: Most samples whose inputs are counted in planes together.
+_GROUP = 8
 #: Instructions, about, of a spike among windows, and of each vector that it adds.
 _EVENT, _ADDED = 15, 2
 #: Instructions, about, of 256 rows of a target, and of each source that it counts.
@@ -88,8 +93,8 @@ def _counted(matrix: Array, lowest: int, exponent: int) -> Deliver:
         places, _, offsets, active = events.parts
         count(places, offsets, active, bits, factor, low, pairs, fresh, inputs)
 
-    def run(events: Events, pairs: Array, inputs: Array, cells: Cells) -> int:
-        return int(flow.counted(events.parts, (bits, factor, low), pairs, inputs, cells))
+    def run(events: Events, span: Span, room: Room, cells: Cells) -> int:
+        return int(flow.counted(_rows(events), span, (bits, factor, low), _sample(events, span, room, cells), cells))
 
     return Deliver(add=add, flow=run)
 
@@ -128,9 +133,9 @@ def _windowed(connection: Conv2d | SumPool2d, graded: bool, source: Layout) -> D
         frame = zeros((narrow.frame,), np.int8)
         kernels.window_sums(events.parts, narrow.tables, narrow.shape, unit, most, factor, frame, pairs, fresh, inputs)
 
-    def run(events: Events, pairs: Array, inputs: Array, cells: Cells) -> int:
+    def run(events: Events, span: Span, room: Room, cells: Cells) -> int:
         windows = narrow.tables, narrow.shape, unit, most, factor, zeros((narrow.frame,), np.int8)
-        return int(flow.windowed(events.parts, windows, pairs, inputs, cells))
+        return int(flow.windowed(_rows(events), span, windows, _sample(events, span, room, cells), cells))
 
     return Deliver(add=pour, flow=run)
 
@@ -143,25 +148,52 @@ def _by_activity(connection: Conv2d, few: Deliver, source: Layout, target: Layou
         connection.shape[0] * _TARGET
         + connection.weights.matrix().size // 2 * math.prod(connection.target_shape[1:]) * _COUNTED
     )
-    lists: list[Lists] = []
+    low = connection.weights.low if isinstance(connection.weights, BinaryWeights) else 0
+    factors = (1 - low) << connection.exponent, low << connection.exponent
+
+    @cache
+    def lists() -> Lists:
+        return make_lists(connection, source, target)
 
     def many(events: Events, rows: int) -> bool:
         return isinstance(events, BitEvents) and int(events.active.sum()) * each > -(-rows // BITS) * block
 
     def add(events: Events, pairs: Array, inputs: Array, fresh: bool) -> None:
-        every_row = len(pairs) == len(inputs)
-        if not (isinstance(events, BitEvents) and every_row and many(events, len(pairs))):
+        if len(pairs) < len(inputs) or not many(events, len(pairs)):
             few.add(events, pairs, inputs, fresh)
             return
-        if not lists:
-            lists.append(make_lists(connection, source, target))
-        low = connection.weights.low if isinstance(connection.weights, BinaryWeights) else 0
         sums, flat = empty((LANES + 1, BITS), np.int16), inputs.reshape(-1)
-        scaled = (1 - low) << connection.exponent, low << connection.exponent
         planes = make_planes(events.words, pairs)
-        count_rows(planes, lists[0].arrays, *scaled, len(pairs), fresh, sums, flat)
+        count_rows(planes, lists().arrays, *factors, len(pairs), fresh, sums, flat)
 
-    def run(events: Events, pairs: Array, inputs: Array, cells: Cells) -> int | None:
-        return None if many(events, len(pairs)) else few.flow(events, pairs, inputs, cells)
+    def run(events: Events, span: Span, room: Room, cells: Cells) -> int | None:
+        if not many(events, len(events.active)):
+            return few.flow(events, span, room, cells) if few.flow is not None else None
+        steps, samples = span[0], len(cells[0][0])
+        group = min(samples, _together(steps))
+        shape = -(-group * steps // BITS), 32 * events.words.shape[1] + 1, BITS // 32
+        memory = (
+            room("planes", shape, np.uint32),
+            room("sums", (LANES + 1, BITS), np.int16),
+            room("rows", (group, steps, len(cells[1])), np.int16),
+        )
+        return int(flow.planes(events.words, span, (lists().arrays, *factors), memory, cells))
 
     return Deliver(add=add, flow=run)
+
+
+def _together(steps: int) -> int:
+    """Return of how many samples, a few, the rows fill their planes best."""
+    return max(range(1, _GROUP + 1), key=lambda n: (n * steps) / -(-n * steps // BITS))
+
+
+def _rows(events: Events) -> tuple[Array, Array, Array, int]:
+    """Return the rows of binary spikes as :mod:`~bitspike.sim.fast.flow` takes them."""
+    return events.words, events.offsets, events.active, events.size
+
+
+def _sample(events: Events, span: Span, room: Room, cells: Cells) -> tuple[Array, Array, Array]:
+    """Return room for the inputs, the events and the numbers of the rows of a sample."""
+    steps, width = span[0], len(cells[1])
+    pairs = np.broadcast_to(np.arange(steps)[:, None], (steps, 2))
+    return room("rows", (steps, width), np.int16), room("events", (steps * whole(events.size) + 4,), np.int32), pairs

@@ -1,53 +1,111 @@
-"""A connection and the neurons behind it, sample by sample, so that the inputs of a sample never leave the cache.
+"""A connection and the neurons behind it, sample by sample, so that what a sample needs never leaves the cache.
 
-Only where a population has one connection and sends binary spikes; the others collect the inputs of a whole tile first.
+Only where a population has one connection, and both send binary spikes; otherwise the events and the inputs of a whole
+tile are collected first.
 """
 
 from typing import Any
 
+import numpy as np
 from numba import njit
 
 from bitspike.sim.fast.counting import count
 from bitspike.sim.fast.kernels import window_sums
 from bitspike.sim.fast.neurons import run_sample
+from bitspike.sim.fast.planes import count_rows, turn
+from bitspike.sim.fast.sources import list_bits
+from bitspike.sim.fast.vectors import BITS
 
 
 @njit(cache=True, nogil=True)
-def counted(events: Any, table: Any, pairs: Any, inputs: Any, cells: Any) -> Any:
+def _listed(rows: Any, span: Any, sample: Any, places: Any, offsets: Any) -> Any:
+    """List the events of one sample; return them as the kernels take them.
+
+    Args:
+        rows: words, offsets and active of all rows of the source, and its neurons.
+        span: steps, rows of a sample before its first step, and the delay of the connection.
+        sample: its number.
+        places: room for all events of a sample.
+        offsets: room for where its rows begin.
+    """
+    words, begins, active, size = rows
+    steps, lead, delay = span
+    first = sample * (lead + steps) + lead - delay
+    last = first + steps
+    for row in range(steps + 1):
+        offsets[row] = begins[first + row] - begins[first]
+    list_bits(words[first:last], offsets, places, size)
+    return places, places, offsets, active[first:last]
+
+
+@njit(cache=True, nogil=True)
+def counted(rows: Any, span: Any, table: Any, room: Any, cells: Any) -> Any:
     """Run neurons behind a dense connection with one-bit weights.
 
     Args:
-        events: places, values, offsets, active of the source's rows.
+        rows, span: as in :func:`_listed`.
         table: weights, factor and low of :func:`~bitspike.sim.fast.counting.count`.
-        pairs: which row of a sample's inputs takes which row of the source, sample after sample, (rows, 2).
-        inputs: room for those of one sample, shape (steps, neurons in whole columns), int16.
+        room: for the inputs of one sample, shape (steps, neurons in whole columns), int16, for its events, int32, and
+            for the numbers of its rows, twice each, (steps, 2).
         cells: of :func:`~bitspike.sim.fast.neurons.binary`.
 
     Returns:
         How many samples were run in 32 bits.
     """
-    places, _, offsets, active = events
     weights, factor, low = table
-    steps, wide = len(inputs), 0
-    for sample in range(len(pairs) // steps):
-        rows = pairs[sample * steps : (sample + 1) * steps]
-        count(places, offsets, active, weights, factor, low, rows, True, inputs)
+    inputs, room_for, pairs = room
+    begins, wide = np.empty(len(inputs) + 1, np.int64), 0
+    for sample in range(len(rows[0]) // (span[0] + span[1])):
+        places, _, offsets, active = _listed(rows, span, sample, room_for, begins)
+        count(places, offsets, active, weights, factor, low, pairs, True, inputs)
         wide += run_sample(inputs, sample, cells)
     return wide
 
 
 @njit(cache=True, nogil=True)
-def windowed(events: Any, windows: Any, pairs: Any, inputs: Any, cells: Any) -> Any:
+def windowed(rows: Any, span: Any, windows: Any, room: Any, cells: Any) -> Any:
     """Run neurons behind a sliding window, as :func:`counted` runs those behind a dense connection.
 
     Args:
-        events, pairs, inputs, cells: as there.
+        rows, span, room, cells: as there.
         windows: tables, shape, unit, most, factor and frame of :func:`~bitspike.sim.fast.kernels.window_sums`.
     """
     tables, shape, unit, most, factor, frame = windows
-    steps, wide = len(inputs), 0
-    for sample in range(len(pairs) // steps):
-        rows = pairs[sample * steps : (sample + 1) * steps]
-        window_sums(events, tables, shape, unit, most, factor, frame, rows, True, inputs)
+    inputs, places, pairs = room
+    begins, wide = np.empty(len(inputs) + 1, np.int64), 0
+    for sample in range(len(rows[0]) // (span[0] + span[1])):
+        events = _listed(rows, span, sample, places, begins)
+        window_sums(events, tables, shape, unit, most, factor, frame, pairs, True, inputs)
         wide += run_sample(inputs, sample, cells)
+    return wide
+
+
+@njit(cache=True, nogil=True)
+def planes(words: Any, span: Any, lists: Any, room: Any, cells: Any) -> Any:
+    """Run neurons behind a one-bit convolution that many events reach, some samples at a time.
+
+    Args:
+        words: spikes, shape (source rows, words), uint32.
+        span: as in :func:`_listed`.
+        lists: arrays of :class:`~bitspike.sim.fast.planes.Lists`, factor and low.
+        room: for planes, for the sums of seventeen targets, and for the inputs of so many samples, shape (samples,
+            steps, neurons in whole columns).
+        cells: of :func:`~bitspike.sim.fast.neurons.binary`.
+    """
+    arrays, factor, low = lists
+    found, sums, inputs = room
+    steps, lead, delay = span
+    wide, group = 0, len(inputs)
+    samples = len(words) // (lead + steps)
+    pairs = np.empty((group * steps, 2), np.int64)
+    for first in range(0, samples, group):
+        last = min(samples, first + group)
+        rows = (last - first) * steps
+        for row in range(rows):
+            pairs[row, 1] = (first + row // steps) * (lead + steps) + lead + row % steps - delay
+        part = found[: -(-rows // BITS)]
+        turn(words, pairs[:rows], part)
+        count_rows(part.view(np.uint64), arrays, factor, low, rows, True, sums, inputs.ravel()[: rows * inputs.shape[2]])
+        for sample in range(first, last):
+            wide += run_sample(inputs[sample - first], sample, cells)
     return wide

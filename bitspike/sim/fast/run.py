@@ -6,6 +6,7 @@ Every value is that of :mod:`bitspike.sim.reference`: tests compare them on thou
 import os
 from collections.abc import Collection
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from typing import Any
 
 import numpy as np
@@ -38,6 +39,7 @@ class FastEngine:
         self.network = network
         self._plan = make_plan(network)
         self._proved = 0
+        self._resting: list[Session] = []
 
     def run(
         self,
@@ -79,12 +81,11 @@ class FastEngine:
         waiting = iter(starts)
 
         def work(_: int) -> None:
-            session = Session(self._plan, size)
             for first in waiting:
                 rows = slice(first, min(first + size, len(spikes)))
-                if rows.stop - first < size:
-                    session = Session(self._plan, rows.stop - first)
+                session = self._session(rows.stop - first)
                 _run_tile(session, spikes[rows], chunk, {name: _part(trace, rows) for name, trace in traces.items()})
+                self._resting.append(session)
 
         if workers < 2:
             work(0)
@@ -109,6 +110,15 @@ class FastEngine:
             raise UsageError(f"stream of {samples} samples and {steps} steps; expected 1 or more")
         self._prove(steps)
         return Stream(Session(self._plan, samples), steps)
+
+    def _session(self, samples: int) -> Session:
+        """A session that rests, or a new one: its arrays are then in memory already."""
+        for session in tuple(self._resting):
+            if session.samples == samples:
+                with suppress(ValueError):  # another thread took it
+                    self._resting.remove(session)
+                    return session
+        return Session(self._plan, samples)
 
     def _prove(self, steps: int) -> None:
         if steps > self._proved:

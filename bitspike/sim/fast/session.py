@@ -14,7 +14,7 @@ import numpy.typing as npt
 
 from bitspike.convert.network import DECAY_ONE, STATE_SHIFT, Input, Population
 from bitspike.sim.fast import neurons
-from bitspike.sim.fast.delivery import Cells, Deliver
+from bitspike.sim.fast.delivery import Cells, Deliver, Span
 from bitspike.sim.fast.lanes import COLUMN
 from bitspike.sim.fast.layout import Layout
 from bitspike.sim.fast.narrow import narrow_bias
@@ -51,7 +51,7 @@ class Session:
         self._states = {p.name: zeros((2, samples, whole(p.size)), np.int32) for p in plan.network.populations}
         self._tails = {node.name: _silence(node, samples, plan.leads[node.name]) for node in plan.network.nodes()}
         self._room: dict[tuple[str, str], Array] = {}
-        self._pairs: dict[tuple[int, int, int, bool], Array] = {}
+        self._pairs: dict[tuple[int, int, int], Array] = {}
         self._turns: dict[tuple[str, int, bool], _Turn] = {}
 
     def reset(self) -> None:
@@ -67,13 +67,12 @@ class Session:
             self._room[name, use] = empty((size + COLUMN,), dtype)
         return self._room[name, use][:size].reshape(shape)
 
-    def pairs(self, steps: int, lead: int, delay: int, *, sample: bool = False) -> Array:
-        """Which row of inputs, of all samples or of its own, takes which row of a source: that `delay` steps earlier."""
-        key = steps, lead, delay, sample
+    def pairs(self, steps: int, lead: int, delay: int) -> Array:
+        """Which row of inputs takes which row of a source: that of `delay` steps earlier."""
+        key = steps, lead, delay
         if key not in self._pairs:
             rows = np.arange(self.samples * steps, dtype=np.int64)
-            to = rows % steps if sample else rows
-            self._pairs[key] = np.stack([to, rows + (rows // steps + 1) * lead - delay], axis=1)
+            self._pairs[key] = np.stack([rows, rows + (rows // steps + 1) * lead - delay], axis=1)
         return self._pairs[key]
 
     def advance(self, spikes: Array, record: Collection[str], states: bool = True) -> dict[str, Chunk]:
@@ -87,17 +86,22 @@ class Session:
         steps = spikes.shape[1]
         sources: dict[str, Source] = {}
         for name, part in self.plan.network.input_spikes(spikes).items():
-            sources[name] = Bits(np.concatenate([self._tails[name], pack(part)], axis=1), part.shape[2])
+            tail = self._tails[name]
+            lead, width = tail.shape[1:]
+            words = self.room(name, "fired", (self.samples, lead + steps, width), np.uint32)
+            words[:, :lead] = tail
+            pack(np.ascontiguousarray(part), lead, words)
+            sources[name] = Bits(words, part.shape[2])
         found: dict[str, Chunk] = {}
         events: dict[str, Events] = {}
         for group in self.plan.groups:
             turns = {p.name: self._turn(p, steps, states and p.name in record) for p in group.populations}
             for one in group.outer:
                 if one.source not in events:
-                    events[one.source] = sources[one.source].events()
+                    events[one.source] = sources[one.source].events(partial(self.room, one.source))
                 turn, lead = turns[one.target], self.plan.leads[one.source]
                 if len(group.outer) == 1 and not group.inner:
-                    turn.flow(one.deliver, events[one.source], self.pairs(steps, lead, one.delay, sample=True))
+                    turn.flow(one.deliver, events[one.source], (steps, lead, one.delay))
                 if not turn.done:
                     turn.receive(one.deliver, events[one.source], self.pairs(steps, lead, one.delay))
             if group.inner:
@@ -133,7 +137,7 @@ class Session:
                 for one in group.inner:
                     if one.target == population.name:
                         row = turns[one.source].lead + step - one.delay
-                        events = turns[one.source].fired.events(slice(row, row + 1))
+                        events = turns[one.source].fired.events(partial(self.room, one.source), slice(row, row + 1))
                         turn.receive(one.deliver, events, np.stack([numbers * steps + step, numbers], axis=1))
                 turn.advance(step, step + 1)
 
@@ -151,7 +155,7 @@ class _Turn:
         self.fired: Source = (Payloads if population.graded else Bits)(self._fired, population.size)
         shape = (samples, steps, whole(population.size))
         self._inputs = partial(session.room, name, "inputs", shape, np.int16)
-        self._row = partial(session.room, name, "row", shape[1:], np.int16)
+        self._room = partial(session.room, name)
         self.currents, self.membranes = (
             session.room(name, use, shape, np.int32) if recorded else _NONE for use in ("u", "v")
         )
@@ -176,10 +180,10 @@ class _Turn:
         """Those of all samples and steps, (samples, steps, neurons)."""
         return self._inputs()
 
-    def flow(self, deliver: Deliver, events: Events, pairs: Array) -> None:
+    def flow(self, deliver: Deliver, events: Events, span: Span) -> None:
         """Run all steps behind the only connection, sample by sample, where that can be done."""
-        if isinstance(self.fired, Bits):
-            wide = deliver.flow(events, pairs, self._row(), self._cells((0, self.steps)))
+        if isinstance(self.fired, Bits) and deliver.flow is not None:
+            wide = deliver.flow(events, span, self._room, self._cells((0, self.steps)))
             self.done = wide is not None
             self._learn(wide or 0)
 

@@ -5,6 +5,7 @@ delayed connections still read.
 """
 
 import math
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -13,9 +14,11 @@ from numba import njit
 
 from bitspike.sim.fast.counting import GROUP
 from bitspike.sim.fast.lanes import COLUMN
-from bitspike.sim.fast.vectors import ones, trailing_zeros
+from bitspike.sim.fast.vectors import byte_bits, ones, trailing_zeros
 
 Array = npt.NDArray[Any]
+Room = Callable[[str, tuple[int, ...], npt.DTypeLike], Array]
+"""Lends an array for a use, with whatever was left in it, until the next one asks for the same use."""
 #: Bytes in a line of the cache.
 _LINE = 64
 
@@ -59,12 +62,12 @@ class Bits:
     def __init__(self, words: Array, size: int) -> None:
         self.words, self.size = words, size
 
-    def events(self, steps: slice = slice(None)) -> "Events":
-        """Events of some rows of each sample, one row after the other."""
+    def events(self, room: Room, steps: slice = slice(None)) -> "Events":
+        """Events of some rows of each sample, one row after the other; `room` lends the arrays for them."""
         words = np.ascontiguousarray(self.words[:, steps]).reshape(-1, self.words.shape[2])
-        offsets, active = np.empty(len(words) + 1, np.int64), np.empty(len(words), np.int64)
+        offsets, active = room("offsets", (len(words) + 1,), np.int64), room("active", (len(words),), np.int64)
         measure_bits(words, offsets, active)
-        return BitEvents(words, self.size, offsets, active)
+        return BitEvents(words, self.size, offsets, active, room)
 
     def tail(self, rows: int) -> Array:
         """The last rows of each sample."""
@@ -84,7 +87,7 @@ class Payloads:
     def __init__(self, values: Array, size: int) -> None:
         self.values, self.size = values, size
 
-    def events(self, steps: slice = slice(None)) -> "Events":
+    def events(self, room: Room, steps: slice = slice(None)) -> "Events":  # noqa: ARG002
         """Events of some rows of each sample, one row after the other."""
         values = self.values[:, steps, : self.size].reshape(-1, self.size)
         rows, places = np.nonzero(values)
@@ -123,16 +126,16 @@ class Events:
 class BitEvents(Events):
     """Events of binary spikes; `words` are their bits, and the places are listed when somebody asks for them."""
 
-    def __init__(self, words: Array, size: int, offsets: Array, active: Array) -> None:
+    def __init__(self, words: Array, size: int, offsets: Array, active: Array, room: "Room") -> None:  # noqa: PLR0917
         super().__init__(places=_NO_VALUES, values=_NO_VALUES, offsets=offsets, active=active)
-        self.words, self._size, self._listed = words, size, False
+        self.words, self.size, self._listed, self._room = words, size, False, room
 
     @property
     def parts(self) -> tuple[Array, Array, Array, Array]:
         """As those of all events, listed now."""
         if not self._listed:
-            self.places = np.empty(self.offsets[-1] + _ROOM, np.int32)
-            list_bits(self.words, self.offsets, self.places, self._size)
+            self.places = self._room("places", (int(self.offsets[-1]) + _ROOM,), np.int32)
+            list_bits(self.words, self.offsets, self.places, self.size)
             self._listed = True
         return super().parts
 
@@ -142,13 +145,28 @@ _NO_VALUES = np.empty(0, np.int32)
 _ROOM = 4
 
 
-def pack(spikes: Array) -> Array:
-    """Return 0 and 1 of shape (..., neurons) as bits in uint32 words, the lowest neuron first."""
-    packed = np.packbits(spikes, axis=-1, bitorder="little")
-    missing = -packed.shape[-1] % 4
-    if missing:
-        packed = np.concatenate([packed, np.zeros((*packed.shape[:-1], missing), np.uint8)], axis=-1)
-    return np.ascontiguousarray(packed).view(np.uint32)
+@njit(cache=True, nogil=True)
+def pack(spikes: Any, lead: Any, words: Any) -> None:
+    """Write 0 and 1 as bits, the lowest neuron first.
+
+    Args:
+        spikes: shape (samples, steps, neurons), uint8, in C order.
+        lead: rows of each sample in `words` before its first step.
+        words: result, shape (samples, lead + steps, words), uint32.
+    """
+    flat, size = spikes.ravel(), spikes.shape[2]
+    at = 0
+    for sample in range(len(spikes)):
+        for step in range(spikes.shape[1]):
+            row = words[sample, lead + step]
+            for word in range(size // COLUMN):
+                row[word] = byte_bits(flat, at + COLUMN * word)
+            for word in range(size // COLUMN, len(row)):
+                bits = np.uint32(0)
+                for place in range(COLUMN * word, size):
+                    bits |= np.uint32(flat[at + place] != 0) << np.uint32(place - COLUMN * word)
+                row[word] = bits
+            at += size
 
 
 @njit(cache=True, nogil=True)

@@ -9,7 +9,7 @@ from llvmlite import ir
 from numba import types
 from numba.extending import intrinsic, register_model
 
-from bitspike.sim.fast.lanes import INT, QUAD, SHORT, Vector, VectorModel, everywhere, loader, operation, splat, storer
+from bitspike.sim.fast.lanes import BYTE, COLUMN, INT, QUAD, SHORT, Vector, VectorModel, at, everywhere, loader, operation, splat, storer
 
 BITS = 256
 """Neurons in a vector of bits."""
@@ -108,6 +108,15 @@ def _trailing_zeros(context, word):  # type: ignore[no-untyped-def]  # noqa: ANN
     return types.uint32(types.uint32), generate
 
 
+def _byte_bits(context, array, place):  # type: ignore[no-untyped-def]  # noqa: ANN001, ANN202, ARG001
+    def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
+        form = ir.VectorType(BYTE, COLUMN)
+        found = builder.load(at(context, builder, signature.args[0], *arguments, form), align=1)
+        return builder.bitcast(builder.icmp_unsigned("!=", found, ir.Constant(form, None)), INT)
+
+    return types.uint32(array, place), generate
+
+
 def _ones(context, word):  # type: ignore[no-untyped-def]  # noqa: ANN001, ANN202, ARG001
     def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:  # noqa: ARG001
         return builder.ctpop(arguments[0])
@@ -159,3 +168,5 @@ trailing_zeros: Any = intrinsic(_trailing_zeros)
 """trailing_zeros(word): the place of the lowest 1 of a uint32."""
 ones: Any = intrinsic(_ones)
 """ones(word): how many bits of a uint32 are 1."""
+byte_bits: Any = intrinsic(_byte_bits)
+"""byte_bits(array, place): which of 32 bytes are not 0, a bit for each in a uint32, the first the lowest."""
