@@ -64,46 +64,53 @@ def count(  # noqa: PLR0917
         pairs: shape (rows, 2): which row of `inputs` takes which row of the source.
         inputs: result, added to, shape (rows, targets in whole columns), int16.
     """
-    width = inputs.shape[1]
+    # A view of an array costs as much as many vectors: the loops have places in flat arrays instead.
+    flat, table, width = inputs.ravel(), weights.ravel(), inputs.shape[1]
     for block in range(len(weights)):
-        table = weights[block].ravel()
-        first = block * BITS
+        begin, first = block * weights.shape[1] * _WORDS, block * BITS
         columns = min(BITS, width - first) // COLUMN
         for pair in range(len(pairs)):
-            row = inputs[pairs[pair, 0]]
             source = pairs[pair, 1]
             at, end = offsets[source], offsets[source + 1]
-            offset = np.int16(low * active[source])
+            to, offset = pairs[pair, 0] * width + first, np.int16(low * active[source])
             over = fresh
             while over or at < end:
                 stop = min(end, at + MOST)
-                count_some(places[at:stop], table, row[first:], columns, np.int16(factor), offset, over)
+                count_some(places, at, stop, table, begin, flat, to, columns, (np.int16(factor), offset), over)
                 over, offset, at = False, np.int16(0), stop
 
 
 @njit(cache=True, nogil=True, inline="always")
-def count_some(places: Any, table: Any, row: Any, columns: Any, factor: Any, offset: Any, over: Any) -> None:  # noqa: PLR0917
-    """Count whole groups of spikes for one block, and add or write `columns` columns."""
+def count_some(  # noqa: PLR0917
+    places: Any, at: Any, end: Any, table: Any, begin: Any, sums: Any, to: Any, columns: Any, scale: Any, over: Any
+) -> None:
+    """Count spikes `at` to `end` - 1, whole groups, for the block that begins at `begin` in the table.
+
+    Adds ``factor * count + offset``, the two of `scale`, to `columns` columns of the sums from place `to` on, or writes
+    it over them.
+    """
+    factor, offset = scale
     zero = zero_bits()
     one, two, four = zero, zero, zero
     p3, p4, p5, p6, p7 = zero, zero, zero, zero, zero
-    for group in range(np.uint64(0), np.uint64(len(places)), np.uint64(GROUP)):
-        a = load_bits(table, _WORDS * places[group])
-        b = load_bits(table, _WORDS * places[group + np.uint64(1)])
+    start = np.uint64(begin)
+    for group in range(np.uint64(at), np.uint64(end), np.uint64(GROUP)):
+        a = load_bits(table, start + np.uint64(_WORDS) * np.uint64(places[group]))
+        b = load_bits(table, start + np.uint64(_WORDS) * np.uint64(places[group + np.uint64(1)]))
         two_a = _half(a, b, one)
         one = unlike(unlike(a, b), one)
-        a = load_bits(table, _WORDS * places[group + np.uint64(2)])
-        b = load_bits(table, _WORDS * places[group + np.uint64(3)])
+        a = load_bits(table, start + np.uint64(_WORDS) * np.uint64(places[group + np.uint64(2)]))
+        b = load_bits(table, start + np.uint64(_WORDS) * np.uint64(places[group + np.uint64(3)]))
         two_b = _half(a, b, one)
         one = unlike(unlike(a, b), one)
         four_a = _half(two_a, two_b, two)
         two = unlike(unlike(two_a, two_b), two)
-        a = load_bits(table, _WORDS * places[group + np.uint64(4)])
-        b = load_bits(table, _WORDS * places[group + np.uint64(5)])
+        a = load_bits(table, start + np.uint64(_WORDS) * np.uint64(places[group + np.uint64(4)]))
+        b = load_bits(table, start + np.uint64(_WORDS) * np.uint64(places[group + np.uint64(5)]))
         two_a = _half(a, b, one)
         one = unlike(unlike(a, b), one)
-        a = load_bits(table, _WORDS * places[group + np.uint64(6)])
-        b = load_bits(table, _WORDS * places[group + np.uint64(7)])
+        a = load_bits(table, start + np.uint64(_WORDS) * np.uint64(places[group + np.uint64(6)]))
+        b = load_bits(table, start + np.uint64(_WORDS) * np.uint64(places[group + np.uint64(7)]))
         two_b = _half(a, b, one)
         one = unlike(unlike(a, b), one)
         four_b = _half(two_a, two_b, two)
@@ -115,11 +122,11 @@ def count_some(places: Any, table: Any, row: Any, columns: Any, factor: Any, off
         p5, carry = unlike(p5, carry), both(p5, carry)
         p6, carry = unlike(p6, carry), both(p6, carry)
         p7 = unlike(p7, carry)
-    _write(row, columns, (one, two, four, p3, p4, p5, p6, p7), factor, offset, over)
+    _write(sums, to, columns, (one, two, four, p3, p4, p5, p6, p7), factor, offset, over)
 
 
 @njit(cache=True, nogil=True, inline="always")
-def _write(row: Any, columns: Any, planes: Any, factor: Any, offset: Any, over: Any) -> None:  # noqa: PLR0917
+def _write(sums: Any, to: Any, columns: Any, planes: Any, factor: Any, offset: Any, over: Any) -> None:  # noqa: PLR0917
     """Turn the planes, bit by bit of all counts, into counts, and add or write `columns` columns of them.
 
     Plane p has bit p of 256 counts, bit s of each of its bytes for column s: eight planes are matrices of 8 by 8 bits,
@@ -138,14 +145,14 @@ def _write(row: Any, columns: Any, planes: Any, factor: Any, offset: Any, over: 
     four, p3 = exchange(four, p3, 1, _EIGHTHS)
     p4, p5 = exchange(p4, p5, 1, _EIGHTHS)
     p6, p7 = exchange(p6, p7, 1, _EIGHTHS)
-    _put(row, 0, columns, one, factor, offset, over)
-    _put(row, 1, columns, two, factor, offset, over)
-    _put(row, 2, columns, four, factor, offset, over)
-    _put(row, 3, columns, p3, factor, offset, over)
-    _put(row, 4, columns, p4, factor, offset, over)
-    _put(row, 5, columns, p5, factor, offset, over)
-    _put(row, 6, columns, p6, factor, offset, over)
-    _put(row, 7, columns, p7, factor, offset, over)
+    _put(sums, to, 0, columns, one, factor, offset, over)
+    _put(sums, to, 1, columns, two, factor, offset, over)
+    _put(sums, to, 2, columns, four, factor, offset, over)
+    _put(sums, to, 3, columns, p3, factor, offset, over)
+    _put(sums, to, 4, columns, p4, factor, offset, over)
+    _put(sums, to, 5, columns, p5, factor, offset, over)
+    _put(sums, to, 6, columns, p6, factor, offset, over)
+    _put(sums, to, 7, columns, p7, factor, offset, over)
 
 
 @njit(cache=True, nogil=True)
@@ -156,10 +163,10 @@ def exchange(one: Any, other: Any, shift: Any, mask: Any) -> Any:
 
 
 @njit(cache=True, nogil=True)
-def _put(row: Any, column: Any, columns: Any, counts: Any, factor: Any, offset: Any, over: Any) -> None:  # noqa: PLR0917
+def _put(sums: Any, to: Any, column: Any, columns: Any, counts: Any, factor: Any, offset: Any, over: Any) -> None:  # noqa: PLR0917
     """Write or add the counts of one column, where the block has it."""
     if column < columns:
         if over:
-            set_counts(row, COLUMN * column, counts, factor, offset)
+            set_counts(sums, to + COLUMN * column, counts, factor, offset)
         else:
-            add_counts(row, COLUMN * column, counts, factor, offset)
+            add_counts(sums, to + COLUMN * column, counts, factor, offset)

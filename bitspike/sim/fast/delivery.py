@@ -16,7 +16,7 @@ from bitspike.sim.fast.counting import by_source, count
 from bitspike.sim.fast.lanes import COLUMN
 from bitspike.sim.fast.layout import Layout
 from bitspike.sim.fast.planes import Lists, by_planes, count_rows, make_lists, make_planes
-from bitspike.sim.fast.sources import Array, BitEvents, Events, Room, empty, placed, whole, zeros
+from bitspike.sim.fast.sources import BEYOND, Array, BitEvents, Events, Room, empty, placed, whole, zeros
 from bitspike.sim.fast.vectors import BITS, LANES
 from bitspike.sim.fast.windows import make_windows
 
@@ -25,7 +25,7 @@ Cells = tuple[Any, ...]
 #: Steps, rows of a sample before its first step, and the delay of a connection.
 Span = tuple[int, int, int]
 Add = Callable[[Events, Array, Array, bool], None]
-Flow = Callable[[Events, Span, Room, Cells], int | None]
+Flow = Callable[[BitEvents, Span, Room, Cells], int | None]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -93,7 +93,7 @@ def _counted(matrix: Array, lowest: int, exponent: int) -> Deliver:
         places, _, offsets, active = events.parts
         count(places, offsets, active, bits, factor, low, pairs, fresh, inputs)
 
-    def run(events: Events, span: Span, room: Room, cells: Cells) -> int:
+    def run(events: BitEvents, span: Span, room: Room, cells: Cells) -> int:
         return int(flow.counted(_rows(events), span, (bits, factor, low), _sample(events, span, room, cells), cells))
 
     return Deliver(add=add, flow=run)
@@ -129,13 +129,14 @@ def _windowed(connection: Conv2d | SumPool2d, graded: bool, source: Layout) -> D
     narrow, factor = make_windows(connection, source, COLUMN, small, np.int8), 1 << connection.exponent
     unit = narrow.unit
 
-    def pour(events: Events, pairs: Array, inputs: Array, fresh: bool) -> None:
-        frame = zeros((narrow.frame,), np.int8)
-        kernels.window_sums(events.parts, narrow.tables, narrow.shape, unit, most, factor, frame, pairs, fresh, inputs)
+    def windows() -> tuple[Any, ...]:
+        return narrow.tables, narrow.shape, unit, most, factor, zeros((narrow.frame,), np.int8)
 
-    def run(events: Events, span: Span, room: Room, cells: Cells) -> int:
-        windows = narrow.tables, narrow.shape, unit, most, factor, zeros((narrow.frame,), np.int8)
-        return int(flow.windowed(_rows(events), span, windows, _sample(events, span, room, cells), cells))
+    def pour(events: Events, pairs: Array, inputs: Array, fresh: bool) -> None:
+        kernels.window_sums(events.parts, windows(), pairs, fresh, inputs)
+
+    def run(events: BitEvents, span: Span, room: Room, cells: Cells) -> int:
+        return int(flow.windowed(_rows(events), span, windows(), _sample(events, span, room, cells), cells))
 
     return Deliver(add=pour, flow=run)
 
@@ -156,17 +157,17 @@ def _by_activity(connection: Conv2d, few: Deliver, source: Layout, target: Layou
         return make_lists(connection, source, target)
 
     def many(events: Events, rows: int) -> bool:
-        return isinstance(events, BitEvents) and int(events.active.sum()) * each > -(-rows // BITS) * block
+        return int(events.active.sum()) * each > -(-rows // BITS) * block
 
     def add(events: Events, pairs: Array, inputs: Array, fresh: bool) -> None:
-        if len(pairs) < len(inputs) or not many(events, len(pairs)):
+        if not isinstance(events, BitEvents) or len(pairs) < len(inputs) or not many(events, len(pairs)):
             few.add(events, pairs, inputs, fresh)
             return
         sums, flat = empty((LANES + 1, BITS), np.int16), inputs.reshape(-1)
         planes = make_planes(events.words, pairs)
         count_rows(planes, lists().arrays, *factors, len(pairs), fresh, sums, flat)
 
-    def run(events: Events, span: Span, room: Room, cells: Cells) -> int | None:
+    def run(events: BitEvents, span: Span, room: Room, cells: Cells) -> int | None:
         if not many(events, len(events.active)):
             return few.flow(events, span, room, cells) if few.flow is not None else None
         steps, samples = span[0], len(cells[0][0])
@@ -187,13 +188,17 @@ def _together(steps: int) -> int:
     return max(range(1, _GROUP + 1), key=lambda n: (n * steps) / -(-n * steps // BITS))
 
 
-def _rows(events: Events) -> tuple[Array, Array, Array, int]:
+def _rows(events: BitEvents) -> tuple[Array, Array, Array, int]:
     """Return the rows of binary spikes as :mod:`~bitspike.sim.fast.flow` takes them."""
     return events.words, events.offsets, events.active, events.size
 
 
-def _sample(events: Events, span: Span, room: Room, cells: Cells) -> tuple[Array, Array, Array]:
+def _sample(events: BitEvents, span: Span, room: Room, cells: Cells) -> tuple[Array, Array, Array]:
     """Return room for the inputs, the events and the numbers of the rows of a sample."""
     steps, width = span[0], len(cells[1])
     pairs = np.broadcast_to(np.arange(steps)[:, None], (steps, 2))
-    return room("rows", (steps, width), np.int16), room("events", (steps * whole(events.size) + 4,), np.int32), pairs
+    return (
+        room("rows", (steps, width), np.int16),
+        room("events", (steps * whole(events.size) + BEYOND,), np.int32),
+        pairs,
+    )

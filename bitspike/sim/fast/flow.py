@@ -9,9 +9,10 @@ from typing import Any
 import numpy as np
 from numba import njit
 
+from bitspike.sim.fast import narrow
 from bitspike.sim.fast.counting import count
-from bitspike.sim.fast.kernels import window_sums
-from bitspike.sim.fast.neurons import run_sample
+from bitspike.sim.fast.kernels import window_row, window_sums
+from bitspike.sim.fast.neurons import run_sample, run_wide
 from bitspike.sim.fast.planes import count_rows, turn
 from bitspike.sim.fast.sources import list_bits
 from bitspike.sim.fast.vectors import BITS
@@ -68,15 +69,25 @@ def windowed(rows: Any, span: Any, windows: Any, room: Any, cells: Any) -> Any:
 
     Args:
         rows, span, room, cells: as there.
-        windows: tables, shape, unit, most, factor and frame of :func:`~bitspike.sim.fast.kernels.window_sums`.
+        windows: of :func:`~bitspike.sim.fast.kernels.window_row`.
     """
-    tables, shape, unit, most, factor, frame = windows
     inputs, places, pairs = room
     begins, wide = np.empty(len(inputs) + 1, np.int64), 0
+    state, _, small, settings, _, fired, _, _ = cells
+    flat, bits, words, width = inputs.ravel(), fired.ravel(), fired.shape[2], inputs.shape[1]
     for sample in range(len(rows[0]) // (span[0] + span[1])):
         events = _listed(rows, span, sample, places, begins)
-        window_sums(events, tables, shape, unit, most, factor, frame, pairs, True, inputs)
-        wide += run_sample(inputs, sample, cells)
+        u, v = state[0, sample], state[1, sample]
+        if narrow.begin(u, v, small):
+            first = sample * fired.shape[1] + settings[5]
+            for step in range(len(inputs)):
+                window_row(events, windows, step, True, flat, 0, width)
+                narrow.step(flat, 0, bits, (first + step) * words, step == settings[4], small, settings)
+            if narrow.end(u, v, small, settings):
+                continue
+        window_sums(events, windows, pairs, True, inputs)
+        run_wide(inputs, sample, cells)
+        wide += 1
     return wide
 
 
@@ -105,7 +116,9 @@ def planes(words: Any, span: Any, lists: Any, room: Any, cells: Any) -> Any:
             pairs[row, 1] = (first + row // steps) * (lead + steps) + lead + row % steps - delay
         part = found[: -(-rows // BITS)]
         turn(words, pairs[:rows], part)
-        count_rows(part.view(np.uint64), arrays, factor, low, rows, True, sums, inputs.ravel()[: rows * inputs.shape[2]])
+        count_rows(
+            part.view(np.uint64), arrays, factor, low, rows, True, sums, inputs.ravel()[: rows * inputs.shape[2]]
+        )
         for sample in range(first, last):
             wide += run_sample(inputs[sample - first], sample, cells)
     return wide

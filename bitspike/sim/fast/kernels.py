@@ -55,47 +55,55 @@ def dense_events(events: Any, graded: Any, weights: Any, pairs: Any, inputs: Any
 
 
 @njit(cache=True, nogil=True)
-def window_sums(  # noqa: PLR0917
-    events: Any, tables: Any, shape: Any, unit: Any, most: Any, factor: Any, frame: Any, pairs: Any, fresh: Any, inputs: Any
-) -> None:
+def window_sums(events: Any, windows: Any, pairs: Any, fresh: Any, inputs: Any) -> None:
     """Add what binary spikes send through a sliding window: sums of a byte, poured out before one could overflow.
 
     Args:
         events, pairs: as in :func:`dense_events`.
-        tables: weights, int8, and sources of a :class:`~bitspike.sim.fast.windows.Windows`.
-        shape: its reach and inner.
-        unit: its unit, and the weights in a place of it.
-        most: events that no sum of a byte can overflow with.
-        factor: of the weights, a power of two.
-        frame: zeros where the targets are, and again when it returns, int8.
+        windows: of :func:`window_row`.
         fresh: whether what was left in the inputs is forgotten; the pairs then have every row.
         inputs: result, added to, shape (rows, targets in whole columns), int16, and room for a vector.
     """
-    places, _, offsets, active = events
-    weights, sources = tables
-    (rows, columns, lanes, down, aside), inner = shape
-    window, size = unit
-    step = len(window) * len(window[0]) * size
     flat, width = inputs.ravel(), inputs.shape[1]
     for pair in range(len(pairs)):
-        at = offsets[pairs[pair, 1]]
-        end = at + active[pairs[pair, 1]]
-        over = fresh
-        while over or at < end:
-            stop = min(end, at + most)
-            for event in range(np.uint64(at), np.uint64(stop)):
-                source = np.uint64(places[event])
-                start, total = np.int64(sources[source, 0]), np.int64(sources[source, 1])
-                for _ in range(0, rows, len(window)):
-                    for column in range(0, columns, len(window[0])):
-                        for lane in range(0, lanes, size):
-                            add_window(frame, total + column * aside + lane, weights, start, (down, aside), window)
-                            start += step
-                    total += down
-            _pour(frame, inner, down, aside, flat, pairs[pair, 0] * width, np.int16(factor), over)
-            if over:
-                inputs[pairs[pair, 0], inner[1] * inner[2] * inner[3] :] = 0
-            over, at = False, stop
+        window_row(events, windows, pairs[pair, 1], fresh, flat, pairs[pair, 0] * width, width)
+
+
+@njit(cache=True, nogil=True)
+def window_row(events: Any, windows: Any, source: Any, fresh: Any, inputs: Any, target: Any, width: Any) -> None:  # noqa: PLR0917
+    """Add what one row of the source sends.
+
+    Args:
+        events, fresh: as in :func:`window_sums`.
+        windows: weights, int8, and sources of a :class:`~bitspike.sim.fast.windows.Windows`; its reach and inner; its
+            unit, and the weights in a place of it; how many events no sum of a byte can overflow with; the factor of
+            the weights, a power of two; and zeros where the targets are, which they are again when it returns, int8.
+        source: the row.
+        inputs: as in :func:`window_sums`, flat; `width` of them from place `target` on.
+    """
+    places, _, offsets, active = events
+    (weights, sources), shape, (window, size), most, factor, frame = windows
+    (rows, columns, lanes, down, aside), inner = shape
+    step = len(window) * len(window[0]) * size
+    at = offsets[source]
+    end = at + active[source]
+    over = fresh
+    while over or at < end:
+        stop = min(end, at + most)
+        for event in range(np.uint64(at), np.uint64(stop)):
+            place = np.uint64(places[event])
+            start, total = np.int64(sources[place, 0]), np.int64(sources[place, 1])
+            for _ in range(0, rows, len(window)):
+                for column in range(0, columns, len(window[0])):
+                    for lane in range(0, lanes, size):
+                        add_window(frame, total + column * aside + lane, weights, start, (down, aside), window)
+                        start += step
+                total += down
+        _pour(frame, inner, down, aside, inputs, target, np.int16(factor), over)
+        if over:
+            for rest in range(target + inner[1] * inner[2] * inner[3], target + width):
+                inputs[rest] = 0
+        over, at = False, stop
 
 
 @njit(cache=True, nogil=True)

@@ -46,9 +46,7 @@ def _shrink(context, state, keep):  # type: ignore[no-untyped-def]  # noqa: ANN0
         state, keep = arguments
         sign = builder.ashr(state, everywhere(_SHORTS.form, 15))
         size = builder.sub(builder.xor(state, sign), sign)
-        kind = ir.FunctionType(state.type, [state.type, state.type, INT])
-        multiply = cgutils.get_or_insert_function(builder.module, kind, f"llvm.umul.fix.v{LANES}i16")
-        half = builder.call(multiply, [size, keep, ir.Constant(INT, 16)])
+        half = _called(builder, "umul.fix", [size, keep, ir.Constant(INT, 16)])
         return builder.sub(builder.xor(half, sign), sign)
 
     return _SHORTS(state, keep), generate
@@ -61,10 +59,15 @@ def _scaled(context, inputs):  # type: ignore[no-untyped-def]  # noqa: ANN001, A
     return _SHORTS(inputs), generate
 
 
+def _called(builder: Any, name: str, arguments: list[Any]) -> Any:
+    """Call one of LLVM's own functions on vectors."""
+    kind = ir.FunctionType(_SHORTS.form, [argument.type for argument in arguments])
+    function: Any = cgutils.get_or_insert_function
+    return builder.call(function(builder.module, kind, f"llvm.{name}.v{LANES}i16"), arguments)
+
+
 def _added(builder: Any, one: Any, other: Any) -> Any:
-    form = _SHORTS.form
-    kind = ir.FunctionType(form, [form, form])
-    return builder.call(cgutils.get_or_insert_function(builder.module, kind, f"llvm.sadd.sat.v{LANES}i16"), [one, other])
+    return _called(builder, "sadd.sat", [one, other])
 
 
 def _larger(builder: Any, one: Any, other: Any) -> Any:
@@ -114,70 +117,77 @@ def narrow_bias(bias: Any, narrow: Any) -> Any:
 
 
 @njit(cache=True, nogil=True)
-def _fits(state: Any, narrow: Any) -> Any:
+def begin(u: Any, v: Any, small: Any) -> Any:
+    """Copy the states of a sample to 16 bits; return whether they fit and 16 bits are to be tried at all."""
+    _, most, currents, membranes, seen = small
+    if most < 0:
+        return False
     outside = False
-    for n in range(len(state)):
-        outside |= abs(state[n]) > HIGHEST
-        narrow[n] = np.int16(state[n])
+    for n in range(len(v)):
+        outside |= abs(u[n]) > HIGHEST
+        outside |= abs(v[n]) > HIGHEST
+        currents[n], membranes[n] = np.int16(u[n]), np.int16(v[n])
+    seen[:] = 0
     return not outside
 
 
 @njit(cache=True, nogil=True)
-def run_narrow(  # noqa: PLR0917
-    inputs: Any, u: Any, v: Any, bias: Any, most: Any, room: Any, settings: Any, steps: Any, fired: Any
-) -> Any:
-    """Run the neurons of one sample through some steps, if 16 bits hold all their states.
+def step(inputs: Any, at: Any, bits: Any, to: Any, clear: Any, small: Any, settings: Any) -> None:  # noqa: PLR0917
+    """Run one step, and note the largest and the smallest numbers.
+
+    Arrays are whole and flat, and places in them are told: a view of an array costs more than a vector of neurons.
 
     Args:
-        inputs: shape (steps, neurons in whole columns), int16.
-        u, v: states, int32; carried on where the result is true, and else as they were.
-        bias: int16.
-        most: the largest distance of a bias from 0.
-        room: for the states, shape (2, neurons), int16.
-        settings, steps: as in :func:`bitspike.sim.fast.neurons.binary`.
-        fired: result, shape (lead + steps, neurons / 32), uint32: bits, the lowest first.
-
-    Returns:
-        Whether all states and inputs fitted.
+        inputs: int16, those of the step from place `at` on, neurons in whole columns.
+        bits: result, uint32: spikes, the lowest neuron first, from place `to` on.
+        clear: whether the step begins with cleared states.
+        small: biases, int16; the largest distance of one from 0; currents and membranes, int16; room for four vectors.
+        settings: as in :func:`bitspike.sim.fast.neurons.binary`.
     """
-    keep_u, keep_v, threshold, zero, start, lead = settings
-    currents, membranes = room[0], room[1]
-    if not (_fits(u, currents) and _fits(v, membranes)):
-        return False
+    keep_u, keep_v, threshold, zero, _, _ = settings
+    bias, _, currents, membranes, seen = small
+    if clear:
+        for neuron in range(len(bias)):
+            currents[neuron] = 0
+            membranes[neuron] = 0
     limit = _everywhere_shorts(np.int16(min(threshold, HIGHEST)))
     nothing = _everywhere_shorts(np.int16(0))
     decay_u = _everywhere_shorts(np.int16(keep_u << 4))
     decay_v = _everywhere_shorts(np.int16(keep_v << 4))
-    high, low, most_in, least_in = nothing, nothing, nothing, nothing
-    for step in range(steps[0], steps[1]):
-        if step == start:
-            currents[:] = 0
-            membranes[:] = 0
-        row, bits = inputs[step], fired[lead + step]
-        for word in range(np.uint64(len(v) // LANES)):
-            n = np.uint64(LANES) * word
-            given = _load_shorts(row, n)
-            most_in, least_in = _higher(most_in, given), _lower(least_in, given)
-            current = _charged(given)
-            if keep_u:
-                old = _load_shorts(currents, n)
-                current = _add(current, old if keep_u == 4096 else _decay(old, decay_u))
-                _store_shorts(currents, n, current)
-                high, low = _higher(high, current), _lower(low, current)
-            membrane = _load_shorts(membranes, n)
-            if keep_v != 4096:
-                membrane = _decay(membrane, decay_v)
-            membrane = _add(_add(membrane, current), _load_shorts(bias, n))
-            high, low = _higher(high, membrane), _lower(low, membrane)
-            bits[word] = _above(membrane, limit)
-            _store_shorts(membranes, n, _after(membrane, limit, nothing if zero else _minus(membrane, limit)))
-    far = _everywhere_shorts(np.int16(HIGHEST - most - 1))
-    deep = _everywhere_shorts(np.int16(most - HIGHEST))
-    most_scaled, least_scaled = _everywhere_shorts(np.int16(_INPUT)), _everywhere_shorts(np.int16(-_INPUT))
-    stopped = _above(high, far) | _above(deep, low) | _above(most_in, most_scaled) | _above(least_scaled, least_in)
-    if stopped:
-        return False
+    high, low = _load_shorts(seen, 0), _load_shorts(seen, LANES)
+    most, least = _load_shorts(seen, 2 * LANES), _load_shorts(seen, 3 * LANES)
+    for word in range(np.uint64(len(bias) // LANES)):
+        n = np.uint64(LANES) * word
+        given = _load_shorts(inputs, np.uint64(at) + n)
+        most, least = _higher(most, given), _lower(least, given)
+        current = _charged(given)
+        if keep_u:
+            old = _load_shorts(currents, n)
+            current = _add(current, old if keep_u == 4096 else _decay(old, decay_u))
+            _store_shorts(currents, n, current)
+            high, low = _higher(high, current), _lower(low, current)
+        membrane = _load_shorts(membranes, n)
+        if keep_v != 4096:
+            membrane = _decay(membrane, decay_v)
+        membrane = _add(_add(membrane, current), _load_shorts(bias, n))
+        high, low = _higher(high, membrane), _lower(low, membrane)
+        bits[np.uint64(to) + word] = _above(membrane, limit)
+        _store_shorts(membranes, n, _after(membrane, limit, nothing if zero else _minus(membrane, limit)))
+    _store_shorts(seen, 0, high)
+    _store_shorts(seen, LANES, low)
+    _store_shorts(seen, 2 * LANES, most)
+    _store_shorts(seen, 3 * LANES, least)
+
+
+@njit(cache=True, nogil=True)
+def end(u: Any, v: Any, small: Any, settings: Any) -> Any:
+    """Carry the states on, if 16 bits held all states and inputs since :func:`begin`; return whether they did."""
+    _, most, currents, membranes, seen = small
+    for lane in range(LANES):
+        far = seen[lane] >= HIGHEST - most or seen[LANES + lane] <= most - HIGHEST - 1
+        if far or seen[2 * LANES + lane] > _INPUT or seen[3 * LANES + lane] < -_INPUT:
+            return False
     v[:] = membranes
-    if keep_u:
+    if settings[0]:
         u[:] = currents
     return True

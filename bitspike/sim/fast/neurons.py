@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 from numba import njit
 
-from bitspike.sim.fast.narrow import run_narrow
+from bitspike.sim.fast import narrow
 from bitspike.sim.fast.vectors import (
     LANES,
     above,
@@ -37,8 +37,8 @@ def binary(inputs: Any, cells: Any) -> Any:
             - u and v, shape (2, samples, neurons), int32; carried on. All arrays have the neurons that fill a column,
               which never fire;
             - bias: shape (neurons,), int32;
-            - bias in 16 bits, its largest distance from 0, and room, as :func:`~bitspike.sim.fast.narrow.run_narrow`
-              takes them; a distance of -1 says that 16 bits are not to be tried;
+            - bias in 16 bits, its largest distance from 0, and room, as :func:`bitspike.sim.fast.narrow.step` takes
+              them; a distance of -1 says that 16 bits are not to be tried;
             - what a step keeps of u and of v in 1/4096, threshold in 1/64, reset to zero, the step that begins with
               cleared states, and how many steps before these `fired` begins;
             - the first step, and the one after the last;
@@ -57,21 +57,33 @@ def binary(inputs: Any, cells: Any) -> Any:
 @njit(cache=True, nogil=True)
 def run_sample(inputs: Any, sample: Any, cells: Any) -> Any:
     """Run one sample, whose inputs are (steps, neurons); return whether it was run in 32 bits."""
-    state, bias, small, settings, steps, fired, currents, membranes = cells
-    short, most, room = small
-    u, v, words = state[0, sample], state[1, sample], fired[sample]
-    if most >= 0 and run_narrow(inputs, u, v, short, most, room, settings, steps, words):
-        return False
-    kept = slice(sample, sample + 1)
-    _run_wide(inputs, u, v, bias, settings, steps, words, currents[kept], membranes[kept])
+    state, _, small, settings, steps, fired, _, _ = cells
+    u, v = state[0, sample], state[1, sample]
+    if narrow.begin(u, v, small):
+        given, bits, words = inputs.ravel(), fired.ravel(), fired.shape[2]
+        first = sample * fired.shape[1] + settings[5]
+        for step in range(steps[0], steps[1]):
+            narrow.step(given, step * len(v), bits, (first + step) * words, step == settings[4], small, settings)
+        if narrow.end(u, v, small, settings):
+            return False
+    run_wide(inputs, sample, cells)
     return True
 
 
 @njit(cache=True, nogil=True)
-def _run_wide(  # noqa: PLR0917
-    inputs: Any, u: Any, v: Any, bias: Any, settings: Any, steps: Any, words: Any, currents: Any, membranes: Any
+def run_wide(inputs: Any, sample: Any, cells: Any) -> None:
+    """Run one sample, whose inputs are (steps, neurons), in 32 bits, and record what is wanted."""
+    state, bias, _, settings, steps, fired, currents, membranes = cells
+    kept = slice(sample, sample + 1)
+    u, v, recorded = state[0, sample], state[1, sample], (currents[kept], membranes[kept])
+    _run(inputs, u, v, bias, settings, steps, fired[sample], recorded)
+
+
+@njit(cache=True, nogil=True)
+def _run(  # noqa: PLR0917
+    inputs: Any, u: Any, v: Any, bias: Any, settings: Any, steps: Any, words: Any, records: Any
 ) -> None:
-    """Run one sample in 32 bits."""
+    currents, membranes = records
     keep_u, keep_v, threshold, zero, start, lead = settings
     limit = all_states(np.int32(threshold))
     nothing = all_states(np.int32(0))

@@ -123,11 +123,17 @@ def turn(words: Any, pairs: Any, planes: Any) -> None:
 
 
 @njit(cache=True, nogil=True)
-def _count_list(places: Any, at: Any, end: Any, table: Any, sums: Any, factor: Any) -> None:  # noqa: PLR0917
+def _count_list(places: Any, at: Any, end: Any, table: Any, begin: Any, sums: Any, to: Any, factor: Any) -> None:  # noqa: PLR0917
     while at < end:
         stop = min(end, at + MOST)
-        count_some(places[at:stop], table, sums, BITS // COLUMN, factor, np.int16(0), False)
+        count_some(places, at, stop, table, begin, sums, to, BITS // COLUMN, (factor, np.int16(0)), False)
         at = stop
+
+
+@njit(cache=True, nogil=True)
+def _copy(sums: Any, of: Any, to: Any) -> None:
+    for n in range(BITS):
+        sums[to + n] = sums[of + n]
 
 
 @njit(cache=True, nogil=True)
@@ -147,40 +153,38 @@ def count_rows(  # noqa: PLR0917
     """
     places, offsets, every, ends, channels = lists
     targets, width = len(offsets) - 1, len(inputs) // rows
-    shared = sums[LANES]
+    flat, table, shared = sums.ravel(), planes.ravel(), BITS * LANES
     for block in range(len(planes)):
-        table = planes[block].ravel()
-        known = -1
+        begin, known = block * planes.shape[1] * planes.shape[2], -1
         for first in range(0, width, LANES):
             for lane in range(LANES):
-                target = first + lane
+                target, to = first + lane, BITS * lane
                 if target >= targets:
-                    sums[lane] = 0
+                    flat[to : to + BITS] = 0
                     continue
                 if target // channels != known:
                     known = target // channels
-                    shared[:] = 0
+                    flat[shared : shared + BITS] = 0
                     if low:
-                        _count_list(every, ends[known], ends[known + 1], table, shared, np.int16(low))
-                sums[lane] = shared
-                _count_list(places, offsets[target], offsets[target + 1], table, sums[lane], np.int16(factor))
-            _turn_sums(sums, min(BITS, rows - BITS * block), inputs, BITS * block * width + first, width, fresh)
+                        _count_list(every, ends[known], ends[known + 1], table, begin, flat, shared, np.int16(low))
+                _copy(flat, shared, to)
+                _count_list(places, offsets[target], offsets[target + 1], table, begin, flat, to, np.int16(factor))
+            _turn_sums(flat, min(BITS, rows - BITS * block), inputs, BITS * block * width + first, width, fresh)
 
 
 @njit(cache=True, nogil=True)
 def _turn_sums(sums: Any, rows: Any, inputs: Any, at: Any, width: Any, fresh: Any) -> None:  # noqa: PLR0917
     """Write the sums of sixteen targets into sixteen columns of the inputs, or add them."""
-    flat = sums.ravel()
     whole_rows = rows - rows % LANES
     for row in range(0, whole_rows, LANES):
         if fresh:
-            set_turned(flat, row, inputs, at + row * width, width)
+            set_turned(sums, row, inputs, at + row * width, width)
         else:
-            add_turned(flat, row, inputs, at + row * width, width)
+            add_turned(sums, row, inputs, at + row * width, width)
     for row in range(whole_rows, rows):
         for lane in range(LANES):
             place = at + row * width + lane
-            inputs[place] = sums[lane, row] + (np.int16(0) if fresh else inputs[place])
+            inputs[place] = sums[BITS * lane + row] + (np.int16(0) if fresh else inputs[place])
 
 
 def make_planes(words: Array, pairs: Array) -> npt.NDArray[np.uint64]:

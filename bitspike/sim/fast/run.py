@@ -4,6 +4,7 @@ Every value is that of :mod:`bitspike.sim.reference`: tests compare them on thou
 """
 
 import os
+from collections import deque
 from collections.abc import Collection
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
@@ -20,8 +21,8 @@ from bitspike.sim.fast.session import Chunk, Session
 from bitspike.sim.fast.sources import Array
 from bitspike.sim.record import Record, Trace, run_length
 
-#: Inputs of the widest population that a tile holds: they then stay in a core's cache.
-TILE = 1 << 21
+#: Inputs of the widest population that a tile holds, or half as many recorded states.
+TILE = 1 << 23
 #: Samples from which on a further core is worth its start: two cores took twice as long for 4, and as long for 16.
 SHARE = 16
 #: Most steps that a tile runs at once.
@@ -39,7 +40,7 @@ class FastEngine:
         self.network = network
         self._plan = make_plan(network)
         self._proved = 0
-        self._resting: list[Session] = []
+        self._resting: deque[Session] = deque(maxlen=2 * (os.cpu_count() or 1))
 
     def run(
         self,
@@ -70,7 +71,8 @@ class FastEngine:
         chunk = CHUNK if chunk is None else chunk
         cores = min(os.cpu_count() or 1, max(1, len(spikes) // SHARE))
         workers = cores if threads is None else threads
-        most = max(1, min(64, TILE // (min(length, max(1, chunk)) * self._plan.widest)))
+        recorded = sum(self.network.population(name).size for name in kept)
+        most = max(1, min(64, TILE // (min(length, max(1, chunk)) * max(self._plan.widest, 2 * recorded))))
         size = _even(len(spikes), most, max(1, workers)) if tile is None else tile
         if size < 1 or workers < 1 or chunk < 1:
             raise UsageError(f"tile {size}, threads {workers}, chunk {chunk}; expected 1 or more")

@@ -17,9 +17,9 @@ from bitspike.sim.fast import neurons
 from bitspike.sim.fast.delivery import Cells, Deliver, Span
 from bitspike.sim.fast.lanes import COLUMN
 from bitspike.sim.fast.layout import Layout
-from bitspike.sim.fast.narrow import narrow_bias
+from bitspike.sim.fast.narrow import LANES, narrow_bias
 from bitspike.sim.fast.plan import Group, Plan
-from bitspike.sim.fast.sources import Array, Bits, Events, Payloads, empty, pack, whole, zeros
+from bitspike.sim.fast.sources import Array, BitEvents, Bits, Events, Payloads, empty, pack, whole, zeros
 
 _NONE = np.empty((0, 0, 0), np.int32)
 Source = Bits | Payloads
@@ -84,14 +84,7 @@ class Session:
             states: whether currents and membranes are wanted too.
         """
         steps = spikes.shape[1]
-        sources: dict[str, Source] = {}
-        for name, part in self.plan.network.input_spikes(spikes).items():
-            tail = self._tails[name]
-            lead, width = tail.shape[1:]
-            words = self.room(name, "fired", (self.samples, lead + steps, width), np.uint32)
-            words[:, :lead] = tail
-            pack(np.ascontiguousarray(part), lead, words)
-            sources[name] = Bits(words, part.shape[2])
+        sources = self._given(spikes)
         found: dict[str, Chunk] = {}
         events: dict[str, Events] = {}
         for group in self.plan.groups:
@@ -99,17 +92,7 @@ class Session:
             for one in group.outer:
                 if one.source not in events:
                     events[one.source] = sources[one.source].events(partial(self.room, one.source))
-                turn, lead = turns[one.target], self.plan.leads[one.source]
-                if len(group.outer) == 1 and not group.inner:
-                    turn.flow(one.deliver, events[one.source], (steps, lead, one.delay))
-                if not turn.done:
-                    turn.receive(one.deliver, events[one.source], self.pairs(steps, lead, one.delay))
-            if group.inner:
-                self._step_by_step(group, turns, steps)
-            else:
-                for turn in turns.values():
-                    if not turn.done:
-                        turn.advance(0, steps)
+            self._run(group, turns, events, steps)
             for name, turn in turns.items():
                 sources[name] = turn.fired
                 if name in record:
@@ -118,6 +101,33 @@ class Session:
             self._tails[name][:] = source.tail(self.plan.leads[name])
         self.step += steps
         return found
+
+    def _given(self, spikes: Array) -> dict[str, Source]:
+        """The spikes of each input, behind those of earlier chunks that are still read."""
+        found: dict[str, Source] = {}
+        for name, part in self.plan.network.input_spikes(spikes).items():
+            tail = self._tails[name]
+            lead, width = tail.shape[1:]
+            words = self.room(name, "fired", (self.samples, lead + part.shape[1], width), np.uint32)
+            words[:, :lead] = tail
+            pack(np.ascontiguousarray(part), lead, words)
+            found[name] = Bits(words, part.shape[2])
+        return found
+
+    def _run(self, group: Group, turns: "Mapping[str, _Turn]", events: Mapping[str, Events], steps: int) -> None:
+        """Run a group: a population behind one connection sample by sample, where it can be, or the tile at once."""
+        if len(group.outer) == 1 and not group.inner:
+            (one,) = group.outer
+            if turns[one.target].flow(one.deliver, events[one.source], (steps, self.plan.leads[one.source], one.delay)):
+                return
+        for one in group.outer:
+            pairs = self.pairs(steps, self.plan.leads[one.source], one.delay)
+            turns[one.target].receive(one.deliver, events[one.source], pairs)
+        if group.inner:
+            self._step_by_step(group, turns, steps)
+        else:
+            for turn in turns.values():
+                turn.advance(0, steps)
 
     def _turn(self, population: Population, steps: int, recorded: bool) -> "_Turn":
         """The turn of a population in this chunk: the same object in every chunk of so many steps."""
@@ -164,13 +174,19 @@ class _Turn:
         self._decays = np.int32(DECAY_ONE - population.du), np.int32(DECAY_ONE - population.dv)
         short = empty(self._bias.shape, np.int16)
         most = -1 if recorded else int(narrow_bias(self._bias, short))
-        self._small = short, most, empty((2, len(short)), np.int16)
+        self._small = (
+            short,
+            most,
+            empty(short.shape, np.int16),
+            empty(short.shape, np.int16),
+            empty((4 * LANES,), np.int16),
+        )
         self._threshold, self._zero = np.int32(population.vth << STATE_SHIFT), population.reset == "zero"
         self.begin(session.step)
 
     def begin(self, step: int) -> None:
         """Begin a chunk at a step of the run: with no input, and the spikes that are still read."""
-        self._fresh, self.done = True, False
+        self._fresh = True
         self._fired[:, : self.lead] = self._tail
         start = self.population.start - step
         self._settings = (*self._decays, self._threshold, self._zero, start, self.lead)
@@ -180,12 +196,13 @@ class _Turn:
         """Those of all samples and steps, (samples, steps, neurons)."""
         return self._inputs()
 
-    def flow(self, deliver: Deliver, events: Events, span: Span) -> None:
-        """Run all steps behind the only connection, sample by sample, where that can be done."""
-        if isinstance(self.fired, Bits) and deliver.flow is not None:
-            wide = deliver.flow(events, span, self._room, self._cells((0, self.steps)))
-            self.done = wide is not None
-            self._learn(wide or 0)
+    def flow(self, deliver: Deliver, events: Events, span: Span) -> bool:
+        """Run all steps behind the only connection, sample by sample; return whether that can be done."""
+        if deliver.flow is None or not isinstance(events, BitEvents) or not isinstance(self.fired, Bits):
+            return False
+        wide = deliver.flow(events, span, self._room, self._cells((0, self.steps)))
+        self._learn(wide or 0)
+        return wide is not None
 
     def receive(self, deliver: Deliver, events: Events, pairs: Array) -> None:
         """Add what a connection brings; the first one finds what the last chunk left, and writes over it."""
@@ -218,7 +235,7 @@ class _Turn:
     def _learn(self, wide: int) -> None:
         """Try no more with 16 bits where most samples needed 32."""
         if 2 * wide > len(self._fired):
-            self._small = (self._small[0], -1, self._small[2])
+            self._small = (self._small[0], -1, *self._small[2:])
 
     def chunk(self) -> Chunk:
         """What is recorded."""

@@ -126,7 +126,7 @@ class Events:
 class BitEvents(Events):
     """Events of binary spikes; `words` are their bits, and the places are listed when somebody asks for them."""
 
-    def __init__(self, words: Array, size: int, offsets: Array, active: Array, room: "Room") -> None:  # noqa: PLR0917
+    def __init__(self, words: Array, size: int, offsets: Array, active: Array, room: "Room") -> None:
         super().__init__(places=_NO_VALUES, values=_NO_VALUES, offsets=offsets, active=active)
         self.words, self.size, self._listed, self._room = words, size, False, room
 
@@ -134,15 +134,15 @@ class BitEvents(Events):
     def parts(self) -> tuple[Array, Array, Array, Array]:
         """As those of all events, listed now."""
         if not self._listed:
-            self.places = self._room("places", (int(self.offsets[-1]) + _ROOM,), np.int32)
+            self.places = self._room("places", (int(self.offsets[-1]) + BEYOND,), np.int32)
             list_bits(self.words, self.offsets, self.places, self.size)
             self._listed = True
         return super().parts
 
 
 _NO_VALUES = np.empty(0, np.int32)
-#: Places that are written for a word beyond those that it has.
-_ROOM = 4
+#: Places that may be written beyond those that there are.
+BEYOND = 8
 
 
 @njit(cache=True, nogil=True)
@@ -176,7 +176,7 @@ def measure_bits(words: Any, offsets: Any, active: Any) -> None:
     for row in range(len(words)):
         found = 0
         for word in range(words.shape[1]):
-            found += ones(words[row, word])
+            found += int(ones(np.uint64(words[row, word])))
         offsets[row] = at
         active[row] = found
         at += -(-found // GROUP) * GROUP
@@ -187,22 +187,24 @@ def measure_bits(words: Any, offsets: Any, active: Any) -> None:
 def list_bits(words: Any, offsets: Any, places: Any, nobody: Any) -> None:
     """Write the places of the 1 bits of each row, filled up with `nobody`.
 
-    Four places are written for each word, however many bits it has, and what is too many is written over: nearly all
-    words have four at most, and a loop whose length changes from word to word costs more than it saves. `places` so
-    ends in room for four more.
+    Two words are read at once, and eight places written for them, however many bits they have: what is too many is
+    written over. Most have eight at most, and a loop whose length changes from word to word costs more than it saves.
+    `places` so ends in room for :data:`BEYOND` more.
     """
     for row in range(len(words)):
         at = np.uint64(offsets[row])
-        for word in range(np.uint64(words.shape[1])):
-            left = words[row, word]
-            found = np.uint64(ones(left))
+        for word in range(np.uint64(0), np.uint64(words.shape[1]), np.uint64(2)):
+            left = np.uint64(words[row, word])
+            if word + np.uint64(1) < np.uint64(words.shape[1]):
+                left |= np.uint64(words[row, word + np.uint64(1)]) << np.uint64(32)
+            found = ones(left)
             begin = np.uint64(32) * word
             done = np.uint64(0)
             while True:
-                for step in range(np.uint64(4)):
-                    places[at + done + step] = begin + np.uint64(trailing_zeros(left))
-                    left &= left - np.uint32(1)
-                done += np.uint64(4)
+                for step in range(np.uint64(8)):
+                    places[at + done + step] = begin + trailing_zeros(left)
+                    left &= left - np.uint64(1)
+                done += np.uint64(8)
                 if done >= found:
                     break
             at += found

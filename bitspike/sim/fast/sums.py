@@ -10,7 +10,6 @@ from bitspike.sim.fast.lanes import BYTE, COLUMN, INT, SHORT, at, splat
 from bitspike.sim.fast.vectors import BITS, LANES
 
 
-
 def _write_bytes(added: bool, signed: bool) -> Any:
     """Return the operation that adds scaled bytes to what lies there, or writes them over it."""
 

@@ -9,7 +9,21 @@ from llvmlite import ir
 from numba import types
 from numba.extending import intrinsic, register_model
 
-from bitspike.sim.fast.lanes import BYTE, COLUMN, INT, QUAD, SHORT, Vector, VectorModel, at, everywhere, loader, operation, splat, storer
+from bitspike.sim.fast.lanes import (
+    BYTE,
+    COLUMN,
+    INT,
+    QUAD,
+    SHORT,
+    Vector,
+    VectorModel,
+    at,
+    everywhere,
+    loader,
+    operation,
+    splat,
+    storer,
+)
 
 BITS = 256
 """Neurons in a vector of bits."""
@@ -105,13 +119,14 @@ def _trailing_zeros(context, word):  # type: ignore[no-untyped-def]  # noqa: ANN
     def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:  # noqa: ARG001
         return builder.cttz(arguments[0], ir.Constant(ir.IntType(1), 0))
 
-    return types.uint32(types.uint32), generate
+    return types.uint64(types.uint64), generate
 
 
 def _byte_bits(context, array, place):  # type: ignore[no-untyped-def]  # noqa: ANN001, ANN202, ARG001
     def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
         form = ir.VectorType(BYTE, COLUMN)
-        found = builder.load(at(context, builder, signature.args[0], *arguments, form), align=1)
+        array, place = arguments
+        found = builder.load(at(context, builder, signature.args[0], array, place, form), align=1)
         return builder.bitcast(builder.icmp_unsigned("!=", found, ir.Constant(form, None)), INT)
 
     return types.uint32(array, place), generate
@@ -121,7 +136,7 @@ def _ones(context, word):  # type: ignore[no-untyped-def]  # noqa: ANN001, ANN20
     def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:  # noqa: ARG001
         return builder.ctpop(arguments[0])
 
-    return types.uint32(types.uint32), generate
+    return types.uint64(types.uint64), generate
 
 
 load_bits: Any = loader(_BITS, QUAD, 8)
@@ -165,8 +180,8 @@ above: Any = intrinsic(_above)
 after: Any = intrinsic(_after)
 """after(state, threshold, left): `left` in the lanes that are greater, `state` in the others."""
 trailing_zeros: Any = intrinsic(_trailing_zeros)
-"""trailing_zeros(word): the place of the lowest 1 of a uint32."""
+"""trailing_zeros(word): the place of the lowest 1 of a uint64."""
 ones: Any = intrinsic(_ones)
-"""ones(word): how many bits of a uint32 are 1."""
+"""ones(word): how many bits of a uint64 are 1."""
 byte_bits: Any = intrinsic(_byte_bits)
 """byte_bits(array, place): which of 32 bytes are not 0, a bit for each in a uint32, the first the lowest."""
