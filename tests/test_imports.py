@@ -16,7 +16,7 @@ ALLOWED = {
     "targets": {"convert", "targets"},
     "sim": {"convert", "targets", "sim"},
 }
-SHARED = {"errors", "files", "samples"}
+SHARED = {"compiled", "errors", "files", "samples"}
 
 
 def imported_parts(file):

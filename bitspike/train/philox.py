@@ -7,8 +7,10 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
-from numba import njit, types
+from numba import types
 from numba.extending import intrinsic
+
+from bitspike.compiled import compiled
 
 _FIRST, _SECOND = np.uint64(0xD2E7470EE14C6C93), np.uint64(0xCA5A826395121157)
 _FIRST_KEY, _SECOND_KEY = np.uint64(0x9E3779B97F4A7C15), np.uint64(0xBB67AE8584CAA73B)
@@ -33,7 +35,7 @@ def _high_product(typing: Any, one: Any, other: Any) -> Any:  # noqa: ARG001
 _high: Any = intrinsic(_high_product)
 
 
-@njit(cache=True, nogil=True)
+@compiled
 def _block(counter: Any, index: Any, seed: Any, stream: Any) -> Any:
     """Return four words: Philox 4x64-10 (Salmon and others, SC 2011) of the counter (counter, 0, 0, index)."""
     a, b, c, d = counter, _ZERO, _ZERO, index
@@ -44,7 +46,7 @@ def _block(counter: Any, index: Any, seed: Any, stream: Any) -> Any:
     return a, b, c, d
 
 
-@njit(cache=True, nogil=True)
+@compiled
 def _fill(limits: Any, indices: Any, seed: Any, stream: Any, spikes: Any) -> None:
     """Write the spikes of all samples, one row a sample; `limits` hold one step, which repeats."""
     samples, count = spikes.shape
@@ -87,7 +89,7 @@ def spikes_below(
     return spikes.reshape(samples, steps, neurons)
 
 
-@njit(cache=True, nogil=True)
+@compiled
 def _fill_words(indices: Any, seed: Any, stream: Any, found: Any) -> None:
     """Write the words of all items, one row an item."""
     count = found.shape[1]

@@ -9,8 +9,8 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
-from numba import njit
 
+from bitspike.compiled import compiled
 from bitspike.convert.network import DECAY_ONE, STATE_SHIFT, Population
 from bitspike.convert.ranges import Bounds
 from bitspike.sim.record import Trace
@@ -89,7 +89,7 @@ def taken(p: Population, trace: Trace) -> tuple[npt.NDArray[np.uint8], npt.NDArr
     return marks, counts, extremes
 
 
-@njit(cache=True, nogil=True)
+@compiled
 def _follow(  # noqa: PLR0917
     fired: Any, currents: Any, membranes: Any, bias: Any, settings: Any, marks: Any, counts: Any, extremes: Any
 ) -> None:

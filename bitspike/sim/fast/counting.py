@@ -14,8 +14,8 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
-from numba import njit
 
+from bitspike.compiled import compiled
 from bitspike.sim.fast.lanes import COLUMN
 from bitspike.sim.fast.sums import add_counts, set_counts
 from bitspike.sim.fast.vectors import BITS, both, crossed, either, load_bits, raised, unlike, zero_bits
@@ -44,13 +44,13 @@ def by_source(weights: npt.NDArray[np.int64]) -> npt.NDArray[np.uint64]:
     return np.ascontiguousarray(packed).view(np.uint64)
 
 
-@njit(cache=True, nogil=True)
+@compiled
 def _half(one: Any, other: Any, carried: Any) -> Any:
     """Return the carry of a full adder; its sum is the three unlike each other."""
     return either(both(one, other), both(unlike(one, other), carried))
 
 
-@njit(cache=True, nogil=True)
+@compiled
 def count(  # noqa: PLR0917
     places: Any, offsets: Any, active: Any, weights: Any, factor: Any, low: Any, pairs: Any, fresh: Any, inputs: Any
 ) -> None:
@@ -80,7 +80,22 @@ def count(  # noqa: PLR0917
                 over, offset, at = False, np.int16(0), stop
 
 
-@njit(cache=True, nogil=True, inline="always")
+@compiled
+def count_row(  # noqa: PLR0917
+    places: Any, at: Any, end: Any, weights: Any, factor: Any, offset: Any, inputs: Any, to: Any, width: Any
+) -> None:
+    """Add the summed input of one row, whose events are whole groups, to `width` flat inputs from place `to` on."""
+    table = weights.ravel()
+    for block in range(len(weights)):
+        begin, first = block * weights.shape[1] * _WORDS, block * BITS
+        columns, start, left = min(BITS, width - first) // COLUMN, at, np.int16(offset)
+        while start < end:
+            stop = min(end, start + MOST)
+            count_some(places, start, stop, table, begin, inputs, to + first, columns, (np.int16(factor), left), False)
+            left, start = np.int16(0), stop
+
+
+@compiled(inline="always")
 def count_some(  # noqa: PLR0917
     places: Any, at: Any, end: Any, table: Any, begin: Any, sums: Any, to: Any, columns: Any, scale: Any, over: Any
 ) -> None:
@@ -125,7 +140,7 @@ def count_some(  # noqa: PLR0917
     _write(sums, to, columns, (one, two, four, p3, p4, p5, p6, p7), factor, offset, over)
 
 
-@njit(cache=True, nogil=True, inline="always")
+@compiled(inline="always")
 def _write(sums: Any, to: Any, columns: Any, planes: Any, factor: Any, offset: Any, over: Any) -> None:  # noqa: PLR0917
     """Turn the planes, bit by bit of all counts, into counts, and add or write `columns` columns of them.
 
@@ -155,14 +170,14 @@ def _write(sums: Any, to: Any, columns: Any, planes: Any, factor: Any, offset: A
     _put(sums, to, 7, columns, p7, factor, offset, over)
 
 
-@njit(cache=True, nogil=True)
+@compiled
 def exchange(one: Any, other: Any, shift: Any, mask: Any) -> Any:
     """Swap the upper bits of one, `shift` above the mask, with the lower bits of the other."""
     differing = crossed(one, other, shift, mask)
     return unlike(one, raised(differing, shift)), unlike(other, differing)
 
 
-@njit(cache=True, nogil=True)
+@compiled
 def _put(sums: Any, to: Any, column: Any, columns: Any, counts: Any, factor: Any, offset: Any, over: Any) -> None:  # noqa: PLR0917
     """Write or add the counts of one column, where the block has it."""
     if column < columns:

@@ -11,7 +11,7 @@ import numpy as np
 from bitspike.convert.connections import Connection, Conv2d, Dense, Identity, SumPool2d
 from bitspike.convert.weights import BinaryWeights
 from bitspike.errors import UnsupportedError
-from bitspike.sim.fast import flow, kernels
+from bitspike.sim.fast import flow, kernels, loop
 from bitspike.sim.fast.counting import by_source, count
 from bitspike.sim.fast.lanes import COLUMN
 from bitspike.sim.fast.layout import Layout
@@ -27,6 +27,8 @@ Span = tuple[int, int, int]
 Add = Callable[[Events, Array, Array, bool], None]
 Flow = Callable[[BitEvents, Span, Room, Cells], int | None]
 
+Loop = Callable[[Span, Array, Room, Cells], int]
+
 
 @dataclass(frozen=True, kw_only=True)
 class Deliver:
@@ -38,10 +40,13 @@ class Deliver:
             row.
         flow: runs the targets as well, where no other connection leads to them (:mod:`bitspike.sim.fast.flow`), and
             returns how many samples needed 32 bits; None where this kind of connection has no such form.
+        loop: of a connection from a population to itself, runs the population, step by step, behind inputs of shape
+            (samples, steps, neurons) that the others brought (:mod:`bitspike.sim.fast.loop`); as `flow`.
     """
 
     add: Add
     flow: Flow | None = None
+    loop: Loop | None = None
 
 
 #: Weights of windows are added in bytes where a byte holds the sums of so many events at least.
@@ -82,7 +87,7 @@ def _dense(connection: Dense, graded: bool, source: Layout, target: Layout) -> D
             inputs[:] = 0
         kernels.dense_events(events.parts, graded, weights, pairs, inputs)
 
-    return Deliver(add=add)
+    return Deliver(add=add, loop=None if graded else _loop(weights))
 
 
 def _counted(matrix: Array, lowest: int, exponent: int) -> Deliver:
@@ -96,7 +101,15 @@ def _counted(matrix: Array, lowest: int, exponent: int) -> Deliver:
     def run(events: BitEvents, span: Span, room: Room, cells: Cells) -> int:
         return int(flow.counted(_rows(events), span, (bits, factor, low), _sample(events, span, room, cells), cells))
 
-    return Deliver(add=add, flow=run)
+    return Deliver(add=add, flow=run, loop=_loop((bits, factor, low)))
+
+
+def _loop(table: Any) -> Loop:
+    def run(span: Span, inputs: Array, room: Room, cells: Cells) -> int:
+        own, places = room("rows", inputs.shape[1:], np.int16), room("events", (inputs.shape[2] + BEYOND,), np.int32)
+        return int(loop.looped(span, table, inputs, (own, places), cells))
+
+    return run
 
 
 def _identity(connection: Identity, graded: bool, targets: Array) -> Deliver:

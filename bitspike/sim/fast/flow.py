@@ -7,8 +7,8 @@ tile are collected first.
 from typing import Any
 
 import numpy as np
-from numba import njit
 
+from bitspike.compiled import compiled
 from bitspike.sim.fast import narrow
 from bitspike.sim.fast.counting import count
 from bitspike.sim.fast.kernels import window_row, window_sums
@@ -18,7 +18,7 @@ from bitspike.sim.fast.sources import list_bits
 from bitspike.sim.fast.vectors import BITS
 
 
-@njit(cache=True, nogil=True)
+@compiled
 def _listed(rows: Any, span: Any, sample: Any, places: Any, offsets: Any) -> Any:
     """List the events of one sample; return them as the kernels take them.
 
@@ -39,7 +39,7 @@ def _listed(rows: Any, span: Any, sample: Any, places: Any, offsets: Any) -> Any
     return places, places, offsets, active[first:last]
 
 
-@njit(cache=True, nogil=True)
+@compiled
 def counted(rows: Any, span: Any, table: Any, room: Any, cells: Any) -> Any:
     """Run neurons behind a dense connection with one-bit weights.
 
@@ -63,7 +63,7 @@ def counted(rows: Any, span: Any, table: Any, room: Any, cells: Any) -> Any:
     return wide
 
 
-@njit(cache=True, nogil=True)
+@compiled
 def windowed(rows: Any, span: Any, windows: Any, room: Any, cells: Any) -> Any:
     """Run neurons behind a sliding window, as :func:`counted` runs those behind a dense connection.
 
@@ -86,12 +86,12 @@ def windowed(rows: Any, span: Any, windows: Any, room: Any, cells: Any) -> Any:
             if narrow.end(u, v, small, settings):
                 continue
         window_sums(events, windows, pairs, True, inputs)
-        run_wide(inputs, sample, cells)
+        run_wide(inputs, sample, cells, (0, span[0]))
         wide += 1
     return wide
 
 
-@njit(cache=True, nogil=True)
+@compiled
 def planes(words: Any, span: Any, lists: Any, room: Any, cells: Any) -> Any:
     """Run neurons behind a one-bit convolution that many events reach, some samples at a time.
 

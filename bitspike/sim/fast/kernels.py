@@ -7,8 +7,8 @@ wrap, which a sum modulo 2^16 does not mind. Rows are (sample, step) pairs.
 from typing import Any
 
 import numpy as np
-from numba import njit
 
+from bitspike.compiled import compiled
 from bitspike.sim.fast.lanes import COLUMN
 from bitspike.sim.fast.sums import accumulate, add_sums, add_window, set_sums
 from bitspike.sim.fast.vectors import LANES, load_bytes, store_bytes, zero_bits
@@ -17,19 +17,19 @@ from bitspike.sim.fast.vectors import LANES, load_bytes, store_bytes, zero_bits
 BLOCK = 1024
 
 
-@njit(cache=True, nogil=True)
+@compiled
 def _add_row(total: Any, row: Any) -> None:
     for n in range(len(total)):
         total[n] += row[n]
 
 
-@njit(cache=True, nogil=True)
+@compiled
 def _add_times(total: Any, row: Any, value: Any) -> None:
     for n in range(len(total)):
         total[n] += value * row[n]
 
 
-@njit(cache=True, nogil=True)
+@compiled
 def dense_events(events: Any, graded: Any, weights: Any, pairs: Any, inputs: Any) -> None:
     """Add the weights of each event's synapses.
 
@@ -54,7 +54,7 @@ def dense_events(events: Any, graded: Any, weights: Any, pairs: Any, inputs: Any
                     _add_row(total, weights[places[at], first:last])
 
 
-@njit(cache=True, nogil=True)
+@compiled
 def window_sums(events: Any, windows: Any, pairs: Any, fresh: Any, inputs: Any) -> None:
     """Add what binary spikes send through a sliding window: sums of a byte, poured out before one could overflow.
 
@@ -69,7 +69,7 @@ def window_sums(events: Any, windows: Any, pairs: Any, fresh: Any, inputs: Any) 
         window_row(events, windows, pairs[pair, 1], fresh, flat, pairs[pair, 0] * width, width)
 
 
-@njit(cache=True, nogil=True)
+@compiled
 def window_row(events: Any, windows: Any, source: Any, fresh: Any, inputs: Any, target: Any, width: Any) -> None:  # noqa: PLR0917
     """Add what one row of the source sends.
 
@@ -106,7 +106,7 @@ def window_row(events: Any, windows: Any, source: Any, fresh: Any, inputs: Any, 
         over, at = False, stop
 
 
-@njit(cache=True, nogil=True)
+@compiled
 def _pour(  # noqa: PLR0917
     frame: Any, inner: Any, down: Any, aside: Any, inputs: Any, at: Any, factor: Any, over: Any
 ) -> None:
@@ -127,7 +127,7 @@ def _pour(  # noqa: PLR0917
             at += channels
 
 
-@njit(cache=True, nogil=True)
+@compiled
 def windowed_events(  # noqa: PLR0917
     events: Any, graded: Any, tables: Any, shape: Any, frame: Any, pairs: Any, inputs: Any
 ) -> None:
@@ -161,7 +161,7 @@ def windowed_events(  # noqa: PLR0917
                 _add_row(inputs[pairs[pair, 0], to : to + channels], frame[begin : begin + channels])
 
 
-@njit(cache=True, nogil=True)
+@compiled
 def identity_events(events: Any, graded: Any, weight: Any, targets: Any, pairs: Any, inputs: Any) -> None:  # noqa: PLR0917
     """Add one weight to the counterpart of each event: `targets` has that of each source."""
     places, values, offsets, active = events

@@ -11,10 +11,11 @@ from typing import Any
 
 import numpy as np
 from llvmlite import ir
-from numba import njit, types
+from numba import types
 from numba.core import cgutils
 from numba.extending import intrinsic, register_model
 
+from bitspike.compiled import compiled
 from bitspike.sim.fast.lanes import INT, SHORT, Vector, VectorModel, everywhere, loader, operation, splat, storer
 
 LANES = 32
@@ -106,7 +107,7 @@ _above: Any = intrinsic(_over)
 _after: Any = intrinsic(_reset)
 
 
-@njit(cache=True, nogil=True)
+@compiled
 def narrow_bias(bias: Any, narrow: Any) -> Any:
     """Copy biases to 16 bits; return the largest distance from 0, or -1 where one does not fit."""
     most = 0
@@ -116,7 +117,7 @@ def narrow_bias(bias: Any, narrow: Any) -> Any:
     return most if most <= HIGHEST else -1
 
 
-@njit(cache=True, nogil=True)
+@compiled
 def begin(u: Any, v: Any, small: Any) -> Any:
     """Copy the states of a sample to 16 bits; return whether they fit and 16 bits are to be tried at all."""
     _, most, currents, membranes, seen = small
@@ -131,7 +132,7 @@ def begin(u: Any, v: Any, small: Any) -> Any:
     return not outside
 
 
-@njit(cache=True, nogil=True)
+@compiled
 def step(inputs: Any, at: Any, bits: Any, to: Any, clear: Any, small: Any, settings: Any) -> None:  # noqa: PLR0917
     """Run one step, and note the largest and the smallest numbers.
 
@@ -179,7 +180,7 @@ def step(inputs: Any, at: Any, bits: Any, to: Any, clear: Any, small: Any, setti
     _store_shorts(seen, 3 * LANES, least)
 
 
-@njit(cache=True, nogil=True)
+@compiled
 def end(u: Any, v: Any, small: Any, settings: Any) -> Any:
     """Carry the states on, if 16 bits held all states and inputs since :func:`begin`; return whether they did."""
     _, most, currents, membranes, seen = small

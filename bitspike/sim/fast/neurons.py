@@ -6,8 +6,8 @@ The equations are those of :mod:`bitspike.sim.reference`. The range proof says t
 from typing import Any
 
 import numpy as np
-from numba import njit
 
+from bitspike.compiled import compiled
 from bitspike.sim.fast import narrow
 from bitspike.sim.fast.vectors import (
     LANES,
@@ -26,7 +26,7 @@ from bitspike.sim.fast.vectors import (
 _LOW = np.int32(4095)
 
 
-@njit(cache=True, nogil=True)
+@compiled
 def binary(inputs: Any, cells: Any) -> Any:
     """Run neurons that send binary spikes through some steps, all samples.
 
@@ -54,7 +54,7 @@ def binary(inputs: Any, cells: Any) -> Any:
     return wide
 
 
-@njit(cache=True, nogil=True)
+@compiled
 def run_sample(inputs: Any, sample: Any, cells: Any) -> Any:
     """Run one sample, whose inputs are (steps, neurons); return whether it was run in 32 bits."""
     state, _, small, settings, steps, fired, _, _ = cells
@@ -66,20 +66,20 @@ def run_sample(inputs: Any, sample: Any, cells: Any) -> Any:
             narrow.step(given, step * len(v), bits, (first + step) * words, step == settings[4], small, settings)
         if narrow.end(u, v, small, settings):
             return False
-    run_wide(inputs, sample, cells)
+    run_wide(inputs, sample, cells, steps)
     return True
 
 
-@njit(cache=True, nogil=True)
-def run_wide(inputs: Any, sample: Any, cells: Any) -> None:
-    """Run one sample, whose inputs are (steps, neurons), in 32 bits, and record what is wanted."""
-    state, bias, _, settings, steps, fired, currents, membranes = cells
+@compiled
+def run_wide(inputs: Any, sample: Any, cells: Any, steps: Any) -> None:
+    """Run steps of one sample, whose inputs are (steps, neurons), in 32 bits, and record what is wanted."""
+    state, bias, _, settings, _, fired, currents, membranes = cells
     kept = slice(sample, sample + 1)
     u, v, recorded = state[0, sample], state[1, sample], (currents[kept], membranes[kept])
     _run(inputs, u, v, bias, settings, steps, fired[sample], recorded)
 
 
-@njit(cache=True, nogil=True)
+@compiled
 def _run(  # noqa: PLR0917
     inputs: Any, u: Any, v: Any, bias: Any, settings: Any, steps: Any, words: Any, records: Any
 ) -> None:
@@ -113,7 +113,7 @@ def _run(  # noqa: PLR0917
                 store_states(membranes[0, step], n, membrane)
 
 
-@njit(cache=True, nogil=True)
+@compiled
 def _decayed(state: Any, keep: Any) -> Any:
     """Return ``sign(x) * (|x| * keep >> 12)``, in 32 bits."""
     size = abs(state)
@@ -121,7 +121,7 @@ def _decayed(state: Any, keep: Any) -> Any:
     return part if state >= 0 else -part
 
 
-@njit(cache=True, nogil=True)
+@compiled
 def graded(inputs: Any, cells: Any) -> None:
     """Run neurons that send payloads, as :func:`binary` runs the others.
 

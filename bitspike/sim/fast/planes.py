@@ -12,8 +12,8 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
-from numba import njit
 
+from bitspike.compiled import compiled
 from bitspike.convert.connections import Conv2d
 from bitspike.convert.weights import BinaryWeights
 from bitspike.sim.fast.counting import GROUP, MOST, count_some, exchange
@@ -92,7 +92,7 @@ def _listed(pairs: Array, source: Layout, ranks: Array, nobody: int) -> tuple[Ar
     return places, offsets
 
 
-@njit(cache=True, nogil=True)
+@compiled
 def turn(words: Any, pairs: Any, planes: Any) -> None:
     """Turn rows of bits, a bit a source, into vectors of bits, a bit a row.
 
@@ -122,7 +122,7 @@ def turn(words: Any, pairs: Any, planes: Any) -> None:
                 shift //= 2
 
 
-@njit(cache=True, nogil=True)
+@compiled
 def _count_list(places: Any, at: Any, end: Any, table: Any, begin: Any, sums: Any, to: Any, factor: Any) -> None:  # noqa: PLR0917
     while at < end:
         stop = min(end, at + MOST)
@@ -130,13 +130,13 @@ def _count_list(places: Any, at: Any, end: Any, table: Any, begin: Any, sums: An
         at = stop
 
 
-@njit(cache=True, nogil=True)
+@compiled
 def _copy(sums: Any, of: Any, to: Any) -> None:
     for n in range(BITS):
         sums[to + n] = sums[of + n]
 
 
-@njit(cache=True, nogil=True)
+@compiled
 def count_rows(  # noqa: PLR0917
     planes: Any, lists: Any, factor: Any, low: Any, rows: Any, fresh: Any, sums: Any, inputs: Any
 ) -> None:
@@ -172,7 +172,7 @@ def count_rows(  # noqa: PLR0917
             _turn_sums(flat, min(BITS, rows - BITS * block), inputs, BITS * block * width + first, width, fresh)
 
 
-@njit(cache=True, nogil=True)
+@compiled
 def _turn_sums(sums: Any, rows: Any, inputs: Any, at: Any, width: Any, fresh: Any) -> None:  # noqa: PLR0917
     """Write the sums of sixteen targets into sixteen columns of the inputs, or add them."""
     whole_rows = rows - rows % LANES

@@ -123,6 +123,10 @@ class Session:
         for one in group.outer:
             pairs = self.pairs(steps, self.plan.leads[one.source], one.delay)
             turns[one.target].receive(one.deliver, events[one.source], pairs)
+        if len(group.inner) == 1:
+            (one,) = group.inner
+            if turns[one.target].loop(one.deliver, (steps, self.plan.leads[one.source], one.delay)):
+                return
         if group.inner:
             self._step_by_step(group, turns, steps)
         else:
@@ -203,6 +207,14 @@ class _Turn:
         wide = deliver.flow(events, span, self._room, self._cells((0, self.steps)))
         self._learn(wide or 0)
         return wide is not None
+
+    def loop(self, deliver: Deliver, span: Span) -> bool:
+        """Run all steps of a population that reads its own spikes; return whether that can be done."""
+        if deliver.loop is None or not isinstance(self.fired, Bits):
+            return False
+        self.clear()
+        self._learn(deliver.loop(span, self.inputs, self._room, self._cells((0, self.steps))))
+        return True
 
     def receive(self, deliver: Deliver, events: Events, pairs: Array) -> None:
         """Add what a connection brings; the first one finds what the last chunk left, and writes over it."""

@@ -10,8 +10,8 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
-from numba import njit
 
+from bitspike.compiled import compiled
 from bitspike.sim.fast.counting import GROUP
 from bitspike.sim.fast.lanes import COLUMN
 from bitspike.sim.fast.vectors import byte_bits, ones, trailing_zeros
@@ -145,7 +145,7 @@ _NO_VALUES = np.empty(0, np.int32)
 BEYOND = 8
 
 
-@njit(cache=True, nogil=True)
+@compiled
 def pack(spikes: Any, lead: Any, words: Any) -> None:
     """Write 0 and 1 as bits, the lowest neuron first.
 
@@ -169,7 +169,7 @@ def pack(spikes: Any, lead: Any, words: Any) -> None:
             at += size
 
 
-@njit(cache=True, nogil=True)
+@compiled
 def measure_bits(words: Any, offsets: Any, active: Any) -> None:
     """Count the events of each row, and where it begins when each row is filled up to whole groups."""
     at = 0
@@ -183,30 +183,38 @@ def measure_bits(words: Any, offsets: Any, active: Any) -> None:
     offsets[len(words)] = at
 
 
-@njit(cache=True, nogil=True)
-def list_bits(words: Any, offsets: Any, places: Any, nobody: Any) -> None:
-    """Write the places of the 1 bits of each row, filled up with `nobody`.
+@compiled
+def list_row(words: Any, first: Any, count: Any, places: Any, to: Any) -> Any:
+    """Write the places of the 1 bits of a row, `count` flat words from `first` on, and return how many there are.
 
     Two words are read at once, and eight places written for them, however many bits they have: what is too many is
     written over. Most have eight at most, and a loop whose length changes from word to word costs more than it saves.
-    `places` so ends in room for :data:`BEYOND` more.
+    `places`, written from `to` on, so has room for :data:`BEYOND` more.
     """
+    at, row = np.uint64(to), np.uint64(first)
+    for word in range(np.uint64(0), np.uint64(count), np.uint64(2)):
+        left = np.uint64(words[row + word])
+        if word + np.uint64(1) < np.uint64(count):
+            left |= np.uint64(words[row + word + np.uint64(1)]) << np.uint64(32)
+        found = ones(left)
+        begin = np.uint64(32) * word
+        done = np.uint64(0)
+        while True:
+            for step in range(np.uint64(8)):
+                places[at + done + step] = begin + trailing_zeros(left)
+                left &= left - np.uint64(1)
+            done += np.uint64(8)
+            if done >= found:
+                break
+        at += found
+    return np.int64(at) - to
+
+
+@compiled
+def list_bits(words: Any, offsets: Any, places: Any, nobody: Any) -> None:
+    """Write the places of the 1 bits of each row, filled up with `nobody`, and room for :data:`BEYOND` more."""
+    flat, count = words.ravel(), words.shape[1]
     for row in range(len(words)):
-        at = np.uint64(offsets[row])
-        for word in range(np.uint64(0), np.uint64(words.shape[1]), np.uint64(2)):
-            left = np.uint64(words[row, word])
-            if word + np.uint64(1) < np.uint64(words.shape[1]):
-                left |= np.uint64(words[row, word + np.uint64(1)]) << np.uint64(32)
-            found = ones(left)
-            begin = np.uint64(32) * word
-            done = np.uint64(0)
-            while True:
-                for step in range(np.uint64(8)):
-                    places[at + done + step] = begin + trailing_zeros(left)
-                    left &= left - np.uint64(1)
-                done += np.uint64(8)
-                if done >= found:
-                    break
-            at += found
-        for rest in range(at, np.uint64(offsets[row + 1])):
+        found = list_row(flat, row * count, count, places, offsets[row])
+        for rest in range(offsets[row] + found, offsets[row + 1]):
             places[rest] = nobody

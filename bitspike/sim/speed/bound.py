@@ -10,8 +10,10 @@ from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import numpy as np
-from numba import njit, types
+from numba import types
 from numba.extending import intrinsic
+
+from bitspike.compiled import compiled
 
 #: Words that stay in a core's first cache; and those that no cache holds.
 _NEAR, _FAR = 2048, 1 << 23
@@ -28,7 +30,7 @@ def _count_ones(typingctx: Any, word: Any) -> Any:  # noqa: ARG001
 _ones: Any = intrinsic(_count_ones)
 
 
-@njit(cache=True, nogil=True)
+@compiled
 def _count(weights: Any, spikes: Any, repeats: Any) -> Any:
     total = np.uint64(0)
     for repeat in range(repeats):
@@ -38,7 +40,7 @@ def _count(weights: Any, spikes: Any, repeats: Any) -> Any:
     return total
 
 
-@njit(cache=True, nogil=True)
+@compiled
 def _read(words: Any) -> Any:
     total = np.uint64(0)
     for word in range(len(words)):

@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 from numba import njit
 
+from bitspike.compiled import compiled
 from bitspike.train.kernels.arithmetic import (
     FAST,
     INVERSE_SQRT_TWO_PI,
@@ -122,7 +123,7 @@ def _widen(values: Any, result: Any) -> None:
         result[n] = load(values, n)
 
 
-@njit(cache=True, fastmath=FAST, error_model="numpy", nogil=True)
+@compiled(fastmath=FAST, error_model="numpy")
 def backward(  # noqa: PLR0917
     to_bits: Any,
     to_auxiliary: Any,

@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 from numba import njit
 
+from bitspike.compiled import compiled
 from bitspike.train.kernels.lanes import LANES, add, load, store
 
 WIDTH = 8 * LANES
@@ -25,7 +26,7 @@ TILE = 256
 _L = LANES
 
 
-@njit(cache=True, nogil=True)
+@compiled
 def find_events(words: Any, most: Any, starts: Any, places: Any) -> Any:
     """List the columns of all words that are not 0, row by row, a list for each CHUNK columns of a row.
 
@@ -54,7 +55,7 @@ def find_events(words: Any, most: Any, starts: Any, places: Any) -> Any:
     return at
 
 
-@njit(cache=True, nogil=True)
+@compiled
 def turn_events(starts: Any, places: Any, columns: Any, heads: Any, turned: Any) -> None:
     """List the rows of each column's events, CHUNK rows at once.
 
@@ -83,7 +84,7 @@ def turn_events(starts: Any, places: Any, columns: Any, heads: Any, turned: Any)
                 free[column] += 1
 
 
-@njit(cache=True, nogil=True)
+@compiled
 def cut(matrix: Any, blocks: Any) -> None:
     """Write the transpose of a matrix, shape (columns, rows), in blocks of columns, shape (blocks, rows, WIDTH)."""
     columns, rows = matrix.shape
@@ -134,7 +135,7 @@ def _store(sums: Any, array: Any, at: Any) -> None:
     store(array, at + 7 * _L, s7)
 
 
-@njit(cache=True, nogil=True)
+@compiled
 def sum_rows(  # noqa: PLR0917
     blocks: Any, starts: Any, places: Any, result: Any, first: Any, last: Any
 ) -> None:
@@ -168,7 +169,7 @@ def sum_rows(  # noqa: PLR0917
                     result[top + row, begin + column] = part[row, column]
 
 
-@njit(cache=True, nogil=True)
+@compiled
 def sum_outer(  # noqa: PLR0917
     gradient: Any, heads: Any, turned: Any, result: Any, first: Any, last: Any
 ) -> None:

@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 from numba import njit
 
+from bitspike.compiled import compiled
 from bitspike.train.kernels.arithmetic import (
     FAST,
     LOGISTIC,
@@ -133,7 +134,7 @@ def _narrow(values: Any, less: Any, result: Any) -> None:
         store(result, n, values[n] - less)
 
 
-@njit(cache=True, fastmath=FAST, error_model="numpy", nogil=True)
+@compiled(fastmath=FAST, error_model="numpy")
 def forward(  # noqa: PLR0917
     moments: Any,
     bias: Any,

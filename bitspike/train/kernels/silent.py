@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 from numba import njit
 
+from bitspike.compiled import compiled
 from bitspike.train.kernels.arithmetic import FAST, load, store
 from bitspike.train.kernels.shared import BLOCK, HALF, ONE, PER_UNIT, QUARTER_TURN, UNITS, ZERO, add
 
@@ -49,7 +50,7 @@ def _reset(v: Any, vth: Any, zero: Any) -> None:
             v[n] = v[n] - vth if v[n] > vth else v[n]
 
 
-@njit(cache=True, fastmath=FAST, error_model="numpy", nogil=True)
+@compiled(fastmath=FAST, error_model="numpy")
 def forward(  # noqa: PLR0917
     means: Any, bias: Any, decays: Any, zero: Any, bits: Any, distances: Any, first: Any, last: Any
 ) -> None:
@@ -126,7 +127,7 @@ def _widen(values: Any, result: Any) -> None:
         result[n] = load(values, n)
 
 
-@njit(cache=True, fastmath=FAST, error_model="numpy", nogil=True)
+@compiled(fastmath=FAST, error_model="numpy")
 def backward(  # noqa: PLR0917
     to_bits: Any,
     distances: Any,
