@@ -1,4 +1,4 @@
-"""Populations that read their own spikes: compiled, where one dense connection leads back, and equal to the reference."""
+"""Populations that read their own spikes: compiled where one dense connection leads back, and exact."""
 
 import numpy as np
 import pytest

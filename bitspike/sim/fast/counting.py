@@ -76,7 +76,8 @@ def count(  # noqa: PLR0917
             over = fresh
             while over or at < end:
                 stop = min(end, at + MOST)
-                count_some(places, at, stop, table, begin, flat, to, columns, (np.int16(factor), offset), over)
+                scale = np.int16(factor), offset
+                count_some(places, (at, stop), table, begin, flat, to, to, columns, scale, over)
                 over, offset, at = False, np.int16(0), stop
 
 
@@ -91,19 +92,24 @@ def count_row(  # noqa: PLR0917
         columns, start, left = min(BITS, width - first) // COLUMN, at, np.int16(offset)
         while start < end:
             stop = min(end, start + MOST)
-            count_some(places, start, stop, table, begin, inputs, to + first, columns, (np.int16(factor), left), False)
+            scale, place = (np.int16(factor), left), to + first
+            count_some(places, (start, stop), table, begin, inputs, place, place, columns, scale, False)
             left, start = np.int16(0), stop
 
 
 @compiled(inline="always")
 def count_some(  # noqa: PLR0917
-    places: Any, at: Any, end: Any, table: Any, begin: Any, sums: Any, to: Any, columns: Any, scale: Any, over: Any
+    places: Any, span: Any, table: Any, begin: Any, sums: Any, to: Any, of: Any, columns: Any, scale: Any, over: Any
 ) -> None:
-    """Count spikes `at` to `end` - 1, whole groups, for the block that begins at `begin` in the table.
+    """Count spikes, whole groups, for the block that begins at `begin` in the table.
 
-    Adds ``factor * count + offset``, the two of `scale`, to `columns` columns of the sums from place `to` on, or writes
-    it over them.
+    Args:
+        places: of the spikes; `span` says which, the first one and the one after the last.
+        table: weights, flat.
+        sums: flat; ``factor * count + offset``, the two of `scale`, is written to `columns` columns from place `to` on,
+            plus those from place `of` on unless `over` is true.
     """
+    at, end = span
     factor, offset = scale
     zero = zero_bits()
     one, two, four = zero, zero, zero
@@ -137,11 +143,11 @@ def count_some(  # noqa: PLR0917
         p5, carry = unlike(p5, carry), both(p5, carry)
         p6, carry = unlike(p6, carry), both(p6, carry)
         p7 = unlike(p7, carry)
-    _write(sums, to, columns, (one, two, four, p3, p4, p5, p6, p7), factor, offset, over)
+    _write(sums, to, of, columns, (one, two, four, p3, p4, p5, p6, p7), factor, offset, over)
 
 
 @compiled(inline="always")
-def _write(sums: Any, to: Any, columns: Any, planes: Any, factor: Any, offset: Any, over: Any) -> None:  # noqa: PLR0917
+def _write(sums: Any, to: Any, of: Any, columns: Any, planes: Any, factor: Any, offset: Any, over: Any) -> None:  # noqa: PLR0917
     """Turn the planes, bit by bit of all counts, into counts, and add or write `columns` columns of them.
 
     Plane p has bit p of 256 counts, bit s of each of its bytes for column s: eight planes are matrices of 8 by 8 bits,
@@ -160,14 +166,14 @@ def _write(sums: Any, to: Any, columns: Any, planes: Any, factor: Any, offset: A
     four, p3 = exchange(four, p3, 1, _EIGHTHS)
     p4, p5 = exchange(p4, p5, 1, _EIGHTHS)
     p6, p7 = exchange(p6, p7, 1, _EIGHTHS)
-    _put(sums, to, 0, columns, one, factor, offset, over)
-    _put(sums, to, 1, columns, two, factor, offset, over)
-    _put(sums, to, 2, columns, four, factor, offset, over)
-    _put(sums, to, 3, columns, p3, factor, offset, over)
-    _put(sums, to, 4, columns, p4, factor, offset, over)
-    _put(sums, to, 5, columns, p5, factor, offset, over)
-    _put(sums, to, 6, columns, p6, factor, offset, over)
-    _put(sums, to, 7, columns, p7, factor, offset, over)
+    _put(sums, to + COLUMN * 0, of + COLUMN * 0, columns > 0, one, factor, offset, over)
+    _put(sums, to + COLUMN * 1, of + COLUMN * 1, columns > 1, two, factor, offset, over)
+    _put(sums, to + COLUMN * 2, of + COLUMN * 2, columns > 2, four, factor, offset, over)
+    _put(sums, to + COLUMN * 3, of + COLUMN * 3, columns > 3, p3, factor, offset, over)
+    _put(sums, to + COLUMN * 4, of + COLUMN * 4, columns > 4, p4, factor, offset, over)
+    _put(sums, to + COLUMN * 5, of + COLUMN * 5, columns > 5, p5, factor, offset, over)
+    _put(sums, to + COLUMN * 6, of + COLUMN * 6, columns > 6, p6, factor, offset, over)
+    _put(sums, to + COLUMN * 7, of + COLUMN * 7, columns > 7, p7, factor, offset, over)
 
 
 @compiled
@@ -178,10 +184,10 @@ def exchange(one: Any, other: Any, shift: Any, mask: Any) -> Any:
 
 
 @compiled
-def _put(sums: Any, to: Any, column: Any, columns: Any, counts: Any, factor: Any, offset: Any, over: Any) -> None:  # noqa: PLR0917
-    """Write or add the counts of one column, where the block has it."""
-    if column < columns:
+def _put(sums: Any, to: Any, of: Any, there: Any, counts: Any, factor: Any, offset: Any, over: Any) -> None:  # noqa: PLR0917
+    """Write the counts of one column, where the block has it."""
+    if there:
         if over:
-            set_counts(sums, to + COLUMN * column, counts, factor, offset)
+            set_counts(sums, to, of, counts, factor, offset)
         else:
-            add_counts(sums, to + COLUMN * column, counts, factor, offset)
+            add_counts(sums, to, of, counts, factor, offset)

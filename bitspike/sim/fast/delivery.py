@@ -55,7 +55,7 @@ _BYTE = 127
 #: Most samples whose inputs are counted in planes together.
 _GROUP = 8
 #: Instructions, about, of a spike among windows, and of each vector that it adds.
-_EVENT, _ADDED = 15, 2
+_EVENT, _ADDED = 30, 3
 #: Instructions, about, of 256 rows of a target, and of each source that it counts.
 _TARGET, _COUNTED = 450, 9
 

@@ -121,9 +121,9 @@ def _pour(  # noqa: PLR0917
                 sums = load_bytes(frame, begin + lane)
                 store_bytes(frame, begin + lane, zero_bits())
                 if over:
-                    set_sums(inputs, at + lane, sums, factor, np.int16(0))
+                    set_sums(inputs, at + lane, at + lane, sums, factor, np.int16(0))
                 else:
-                    add_sums(inputs, at + lane, sums, factor, np.int16(0))
+                    add_sums(inputs, at + lane, at + lane, sums, factor, np.int16(0))
             at += channels
 
 

@@ -123,11 +123,13 @@ def turn(words: Any, pairs: Any, planes: Any) -> None:
 
 
 @compiled
-def _count_list(places: Any, at: Any, end: Any, table: Any, begin: Any, sums: Any, to: Any, factor: Any) -> None:  # noqa: PLR0917
+def _count_list(places: Any, span: Any, table: Any, begin: Any, sums: Any, to: Any, of: Any, factor: Any) -> None:  # noqa: PLR0917
+    """Write the sums at `of` and what the sources of a list add to them."""
+    at, end = span
     while at < end:
-        stop = min(end, at + MOST)
-        count_some(places, at, stop, table, begin, sums, to, BITS // COLUMN, (factor, np.int16(0)), False)
-        at = stop
+        stop, scale = min(end, at + MOST), (np.int16(factor), np.int16(0))
+        count_some(places, (at, stop), table, begin, sums, to, of, BITS // COLUMN, scale, False)
+        at, of = stop, to
 
 
 @compiled
@@ -166,9 +168,12 @@ def count_rows(  # noqa: PLR0917
                     known = target // channels
                     flat[shared : shared + BITS] = 0
                     if low:
-                        _count_list(every, ends[known], ends[known + 1], table, begin, flat, shared, np.int16(low))
-                _copy(flat, shared, to)
-                _count_list(places, offsets[target], offsets[target + 1], table, begin, flat, to, np.int16(factor))
+                        span = ends[known], ends[known + 1]
+                        _count_list(every, span, table, begin, flat, shared, shared, low)
+                span = offsets[target], offsets[target + 1]
+                if span[0] == span[1]:
+                    _copy(flat, shared, to)
+                _count_list(places, span, table, begin, flat, to, shared, factor)
             _turn_sums(flat, min(BITS, rows - BITS * block), inputs, BITS * block * width + first, width, fresh)
 
 

@@ -13,9 +13,9 @@ from bitspike.sim.fast.vectors import BITS, LANES
 def _write_bytes(added: bool, signed: bool) -> Any:
     """Return the operation that adds scaled bytes to what lies there, or writes them over it."""
 
-    def write(context, array, place, numbers, factor, offset):  # type: ignore[no-untyped-def]  # noqa: ANN001, ANN202, ARG001, PLR0917
+    def write(context, array, place, of, numbers, factor, offset):  # type: ignore[no-untyped-def]  # noqa: ANN001, ANN202, ARG001, PLR0917
         def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
-            array, place, numbers, factor, offset = arguments
+            array, place, of, numbers, factor, offset = arguments
             shorts = ir.VectorType(SHORT, COLUMN)
             narrow = builder.bitcast(numbers, ir.VectorType(BYTE, COLUMN))
             wide = builder.sext(narrow, shorts) if signed else builder.zext(narrow, shorts)
@@ -23,11 +23,12 @@ def _write_bytes(added: bool, signed: bool) -> Any:
             scaled = builder.add(scaled, splat(builder, shorts, offset))
             where = at(context, builder, signature.args[0], array, place, shorts)
             if added:
-                scaled = builder.add(builder.load(where, align=2), scaled)
+                other = at(context, builder, signature.args[0], array, of, shorts)
+                scaled = builder.add(builder.load(other, align=2), scaled)
             builder.store(scaled, where, align=2)
             return context.get_dummy_value()
 
-        return types.void(array, place, numbers, factor, offset), generate
+        return types.void(array, place, of, numbers, factor, offset), generate
 
     return intrinsic(write)
 
@@ -103,13 +104,14 @@ def _accumulate(context, array, place, weights, start, value):  # type: ignore[n
 
 
 add_counts: Any = _write_bytes(added=True, signed=False)
-"""add_counts(array, place, counts, factor, offset): add ``factor * count + offset`` to 32 int16, one for each byte."""
+"""add_counts(array, place, of, counts, factor, offset): write ``factor * count + offset``, one for each byte, plus what
+lies at `of`, to 32 int16."""
 set_counts: Any = _write_bytes(added=False, signed=False)
-"""set_counts(array, place, counts, factor, offset): write them over what lies there."""
+"""set_counts(array, place, of, counts, factor, offset): without those."""
 add_sums: Any = _write_bytes(added=True, signed=True)
-"""add_sums(array, place, sums, factor, offset): as add_counts, for bytes with a sign."""
+"""add_sums(array, place, of, sums, factor, offset): as add_counts, for bytes with a sign."""
 set_sums: Any = _write_bytes(added=False, signed=True)
-"""set_sums(array, place, sums, factor, offset): as set_counts, for bytes with a sign."""
+"""set_sums(array, place, of, sums, factor, offset): as set_counts, for bytes with a sign."""
 add_window: Any = intrinsic(_add_window)
 """add_window(array, place, weights, start, (down, aside), unit): add int8 of `weights` to rows of places of `array`.
 
