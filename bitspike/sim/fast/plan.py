@@ -1,7 +1,8 @@
 """What a network needs before its first tile: connections prepared, populations in groups, each with its turn.
 
 Populations that do not lead back to each other are a group each and go through all steps at once, so that a matrix of
-weights stays in the cache for many rows. Those that do - recurrent ones - share a group, which goes step by step.
+weights stays in the cache for many rows. Those that do - recurrent ones - share a group, which goes step by step; one
+population with one dense loop does so in compiled code (:mod:`bitspike.sim.fast.loop`).
 """
 
 from dataclasses import dataclass
