@@ -168,7 +168,7 @@ class _Search:
         missing = np.flatnonzero(covered != self._wanted)
         aims = missing if len(missing) else np.arange(len(covered))
         aimed = [self._aimed(*self._neurons[int(n)]) for n in self._random.choice(aims, AIMED)]
-        bred = [self._bred(found.spikes) for _ in range(BRED)]
+        bred = [self._bred(found.spikes) for _ in range(BRED if len(found.spikes) else 0)]
         return np.concatenate([np.stack(aimed + bred), self.noise(NOISE)])
 
     def _drive(self, population: str, neuron: int) -> Integers:

@@ -12,6 +12,7 @@ from strategies import networks, spatial_networks
 from bitspike.cli import main
 from bitspike.convert import store
 from bitspike.convert.connections import Conv2d, Dense, Identity, SumPool2d
+from bitspike.convert.network import Input, IntegerNetwork, Population, Readout
 from bitspike.convert.weights import weights_of
 from bitspike.errors import UsageError
 from bitspike.samples import SpikeData, SpikeParts, followed_by
@@ -84,6 +85,19 @@ def test_slow_engines_get_them_all(monkeypatch):
 def test_any_network_has_them(network, count):
     assert len(adversarial(network, count)) == count
     assert verify(network, engines=["reference", "fast"], adversarial=count).passed
+
+
+def test_a_network_that_no_input_reaches_has_them_too():
+    """The connection is as late as the window is long: no path is taken, and nothing is left to breed from."""
+    network = IntegerNetwork(
+        name="late",
+        steps=1,
+        inputs=(Input(name="input", shape=(2,)),),
+        populations=(Population(name="one", shape=(1,), dv=0, vth=131071, bias_mantissa=np.zeros(1, np.int32)),),
+        connections=(Dense(source="input", target="one", delay=1, weights=weights_of([[1, -1]])),),
+        readouts=(Readout(population="one", kind="membrane_sum"),),
+    )
+    assert len(adversarial(network, 3)) == 3
 
 
 @pytest.mark.parametrize(
