@@ -46,7 +46,7 @@ Part = Annotated[str, typer.Option("--part", help="train, validation, test or al
 Seed = Annotated[int, typer.Option("--seed", help="Seed of the encoder.")]
 Encoder = Annotated[
     str | None,
-    typer.Option("--encoder", help="How values become spikes: rate, latency, direct, current or delta."),
+    typer.Option("--encoder", help="How values become spikes: rate, latency, burst, direct, current or delta."),
 ]
 InputLayer = Annotated[
     Path | None,

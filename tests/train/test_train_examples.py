@@ -9,6 +9,8 @@ from bitspike.train.recipe import load_recipe, parse_recipe
 EXAMPLES = sorted((Path(__file__).parents[2] / "examples").glob("*.toml"))
 SHAPES = {
     "braille": (12,),
+    "cifar10_residual": (3, 32, 32),
+    "cifar10_small": (24, 32, 32),
     "gestures": (10, 16, 16),
     "mnist_conv": (28, 28),
     "mnist_wide": (28, 28),
