@@ -29,6 +29,7 @@ import numpy as np
 import numpy.typing as npt
 
 from bitspike.convert.network import DECAY_ONE, STATE_MAX, STATE_SHIFT, IntegerNetwork, Population
+from bitspike.convert.products import prepared
 from bitspike.errors import RangeError
 from bitspike.sim.record import Record, aligned, padded
 
@@ -70,15 +71,15 @@ def run_reference(
         shape = (samples, total, p.size)
         fired[p.name] = np.zeros(shape, np.int64)
         history[p.name] = np.zeros(shape, np.int64), np.zeros(shape, np.int64)
-    incoming = {p.name: network.incoming(p.name) for p in network.populations}
+    incoming = {p.name: [(c, prepared(c)) for c in network.incoming(p.name)] for p in network.populations}
     state = {p.name: (np.zeros((samples, p.size), np.int64),) * 2 for p in network.populations}
 
     for t in range(total):
         for p in network.populations:
             a = np.zeros((samples, p.size), dtype=np.int64)
-            for c in incoming[p.name]:
+            for c, deliver in incoming[p.name]:
                 if t >= c.delay:
-                    a = a + c.deliver(fired[c.source][:, t - c.delay])
+                    a = a + deliver(fired[c.source][:, t - c.delay])
             u, v = state[p.name]
             if t == p.start:
                 u, v = np.zeros_like(u), np.zeros_like(v)

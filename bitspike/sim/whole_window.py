@@ -1,26 +1,21 @@
-"""An engine for searches: one population after the other over the whole window, its products in float32.
+"""An engine for searches: one population after the other over the whole window, the input of all steps at once.
 
-Sums of integers below 2^24 are exact in float32, and the range proof keeps every input below 2^15 and every partial
-sum of one below the sum of its weights' magnitudes, which is checked here; so this engine is the reference, only
-faster. It runs networks whose populations feed later ones, or themselves; any other loop goes to the reference engine.
+The integers are those of the reference engine, only faster. It runs networks whose populations feed later ones, or
+themselves; any other loop goes to the reference engine.
 """
 
-from collections.abc import Callable, Mapping
-from typing import Any
+from collections.abc import Mapping
 
 import numpy as np
 import numpy.typing as npt
 
-from bitspike.convert.connections import Connection, Conv2d, Dense, Identity
-from bitspike.convert.floating.nodes import Convolution
+from bitspike.convert.connections import Connection
 from bitspike.convert.network import IntegerNetwork, Population
-from bitspike.sim.floating_nodes import operator
+from bitspike.convert.products import prepared
 from bitspike.sim.reference import run_reference, step
 
 Spikes = npt.NDArray[np.uint8]
 Integers = npt.NDArray[np.int64]
-#: Float32 holds every whole number up to this.
-EXACT = 1 << 24
 _CHUNK_BYTES = 1 << 27
 
 
@@ -46,13 +41,13 @@ def run_population(
     spikes of this run.
     """
     outer = [c for c in connections if c.source != p.name]
-    own = [(c.delay, deliver(c)) for c in connections if c.source == p.name]
+    own = [(c.delay, prepared(c)) for c in connections if c.source == p.name]
     samples, steps = next(iter(sent.values())).shape[:2]
-    total = np.zeros((samples, steps, p.size), np.float32)
+    total = np.zeros((samples, steps, p.size), np.int64)
     for c in outer:
-        arrived = sent[c.source][:, : steps - c.delay].astype(np.float32)
+        arrived = sent[c.source][:, : steps - c.delay]
         if arrived.shape[1]:
-            summed = deliver(c)(arrived.reshape(-1, arrived.shape[2]))
+            summed = prepared(c)(arrived.reshape(-1, arrived.shape[2]))
             total[:, c.delay :] += summed.reshape(samples, -1, p.size)
     fired = np.zeros((samples, steps, p.size), np.uint8)
     membranes = np.zeros((samples, steps, p.size), np.int64)
@@ -61,35 +56,10 @@ def run_population(
         a = total[:, t]
         for delay, function in own:
             if t >= delay:
-                a = a + function(fired[:, t - delay].astype(np.float32))
-        u, v, s = step(p, u, v, a.astype(np.int64), when=t)
+                a = a + function(fired[:, t - delay])
+        u, v, s = step(p, u, v, a, when=t)
         fired[:, t], membranes[:, t] = s, v
     return fired, membranes
-
-
-def deliver(c: Connection) -> Callable[[npt.NDArray[Any]], npt.NDArray[Any]]:
-    """What a connection delivers, (rows, targets), of spikes (rows, sources) in float32."""
-    low, high = c.bounds()
-    if max(int(-low.min(initial=0)), int(high.max(initial=0))) >= EXACT:
-        return lambda spikes: c.deliver(spikes.astype(np.int64))
-    if isinstance(c, Dense):
-        weights = np.ascontiguousarray(c.effective().T, dtype=np.float32)
-        return lambda spikes: spikes @ weights
-    if isinstance(c, Identity):
-        weight = np.float32(c.weight << c.exponent)
-        return lambda spikes: spikes * weight
-    if isinstance(c, Conv2d):
-        node = Convolution(
-            name="window",
-            source_shape=c.source_shape,
-            weight=c.kernels().astype(np.float64),
-            stride=c.stride,
-            padding=c.padding,
-            dilation=c.dilation,
-            groups=c.groups,
-        )
-        return operator(node, 1, np.float32)
-    return lambda spikes: c.deliver(spikes.astype(np.int64))
 
 
 def _layers(network: IntegerNetwork, spikes: Spikes) -> tuple[dict[str, Spikes], dict[str, Integers]]:
