@@ -21,6 +21,7 @@ at most the threshold above what a search reaches.
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import lru_cache
 
 import numpy as np
 import numpy.typing as npt
@@ -66,8 +67,12 @@ def range_proof(network: IntegerNetwork, steps: int | None = None) -> tuple[Boun
 
     The latency is added to `steps`: it is the whole run that counts.
     """
-    length = (network.steps if steps is None else steps) + max(network.latencies().values())
-    return _settled(network, length)
+    return _proof(network, network.steps if steps is None else steps)
+
+
+@lru_cache(maxsize=4)  # networks do not change, and each part of a data set asks again
+def _proof(network: IntegerNetwork, steps: int) -> tuple[Bounds, ...]:
+    return _settled(network, steps + max(network.latencies().values()))
 
 
 def check_range(network: IntegerNetwork, steps: int | None = None) -> tuple[Bounds, ...]:
