@@ -7,10 +7,11 @@ import numpy as np
 import pytest
 from builders import chain, planted_faults, spikes_for
 
+from bitspike.convert import ranges
 from bitspike.errors import FileError, UsageError
 from bitspike.samples import SpikeData, SpikeParts
 from bitspike.sim import chunks as chunks_module
-from bitspike.sim.engines import ENGINES, Engine
+from bitspike.sim.engines import ENGINES, Engine, fast
 from bitspike.sim.ledger import Ledger
 from bitspike.sim.verify import verify
 from bitspike.train.data import load_data, load_parts
@@ -35,6 +36,16 @@ def test_no_count_and_no_place_depends_on_the_chunk(chunk):
     assert not whole.passed
     assert whole.engines[0].samples == 11
     assert counted(proof(chunk=chunk)) == counted(whole)
+
+
+def test_what_a_network_needs_is_made_once_for_all_chunks(monkeypatch):
+    network, made, proved = replace(NETWORK), [], []
+    one, settled = fast.FastEngine, ranges._settled
+    monkeypatch.setattr(fast, "FastEngine", lambda *given: made.append(given) or one(*given))
+    monkeypatch.setattr(ranges, "_settled", lambda *given: proved.append(given) or settled(*given))
+    result = verify(network, data=DATA, engines=["fast", "reference"], chunk=2)
+    assert [row.samples for row in result.engines] == [11, 11]
+    assert len(made) == len(proved) == 1
 
 
 def test_a_reason_is_looked_for_once(monkeypatch, tmp_path):
