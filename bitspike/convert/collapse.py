@@ -193,9 +193,11 @@ def collapse(
         name: of the network; default ``network``.
 
     Raises:
-        UsageError: for an unknown method or a committee without members.
+        UsageError: for no trained network, an unknown method or a committee without members.
         RangeError: where a state could leave the chip's 24 bits.
     """
+    if not hasattr(model, "map_bits"):
+        raise UsageError(f"collapse of {model!r}; expected a trained network, as load_run(FOLDER).model gives it")
     if method not in ("map", "sample", "committee"):
         raise UsageError(f"method {method!r}; expected map, sample or committee")
     if not 0 <= seed < 1 << 63:

@@ -86,6 +86,8 @@ def test_the_models_accuracy_is_the_networks(run):
 
 
 def test_mistakes_are_told(run):
+    with pytest.raises(UsageError, match=r"collapse of 'runs/digits'; expected a trained network, as load_run\(FOLDER"):
+        collapse("runs/digits")
     with pytest.raises(UsageError, match="method 'mean'; expected map, sample or committee"):
         collapse(run.model, "mean")
     with pytest.raises(UsageError, match="members None; expected 1 or more"):
