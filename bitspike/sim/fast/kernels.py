@@ -69,7 +69,7 @@ def window_sums(events: Any, windows: Any, pairs: Any, fresh: Any, inputs: Any) 
         window_row(events, windows, pairs[pair, 1], fresh, flat, pairs[pair, 0] * width, width)
 
 
-@compiled
+@compiled(forceinline=True)
 def window_row(events: Any, windows: Any, source: Any, fresh: Any, inputs: Any, target: Any, width: Any) -> None:  # noqa: PLR0917
     """Add what one row of the source sends.
 
@@ -85,6 +85,7 @@ def window_row(events: Any, windows: Any, source: Any, fresh: Any, inputs: Any, 
     (weights, sources), shape, (window, size), most, factor, frame = windows
     (rows, columns, lanes, down, aside), inner = shape
     step = len(window) * len(window[0]) * size
+    whole = rows == len(window) and columns == len(window[0]) and lanes == size
     at = offsets[source]
     end = at + active[source]
     over = fresh
@@ -93,6 +94,9 @@ def window_row(events: Any, windows: Any, source: Any, fresh: Any, inputs: Any, 
         for event in range(np.uint64(at), np.uint64(stop)):
             place = np.uint64(places[event])
             start, total = np.int64(sources[place, 0]), np.int64(sources[place, 1])
+            if whole:
+                add_window(frame, total, weights, start, (down, aside), window)
+                continue
             for _ in range(0, rows, len(window)):
                 for column in range(0, columns, len(window[0])):
                     for lane in range(0, lanes, size):
@@ -106,7 +110,7 @@ def window_row(events: Any, windows: Any, source: Any, fresh: Any, inputs: Any, 
         over, at = False, stop
 
 
-@compiled
+@compiled(forceinline=True)
 def _pour(  # noqa: PLR0917
     frame: Any, inner: Any, down: Any, aside: Any, inputs: Any, at: Any, factor: Any, over: Any
 ) -> None:

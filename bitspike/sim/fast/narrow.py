@@ -132,7 +132,7 @@ def begin(u: Any, v: Any, small: Any) -> Any:
     return not outside
 
 
-@compiled
+@compiled(forceinline=True)
 def step(inputs: Any, at: Any, bits: Any, to: Any, clear: Any, small: Any, settings: Any) -> None:  # noqa: PLR0917
     """Run one step, and note the largest and the smallest numbers.
 
