@@ -11,7 +11,7 @@ import numpy as np
 from bitspike.compiled import compiled
 from bitspike.sim.fast import narrow
 from bitspike.sim.fast.counting import count
-from bitspike.sim.fast.kernels import window_row, window_sums
+from bitspike.sim.fast.kernels import sum_bytes, window_row, window_sums
 from bitspike.sim.fast.neurons import run_sample, run_wide
 from bitspike.sim.fast.planes import count_rows, turn
 from bitspike.sim.fast.sources import list_bits
@@ -75,14 +75,24 @@ def windowed(rows: Any, span: Any, windows: Any, room: Any, cells: Any) -> Any:
     begins, wide = np.empty(len(inputs) + 1, np.int64), 0
     state, _, small, settings, _, fired, _, _ = cells
     flat, bits, words, width = inputs.ravel(), fired.ravel(), fired.shape[2], inputs.shape[1]
+    _, ((_, _, _, down, aside), (corner, high, across, channels)), _, most, factor, frame = windows
+    # Where places have no gap between them and fill all vectors, neurons read the sums of bytes themselves.
+    inside, filled = (corner, high, down, across * channels), aside == channels and high * across * channels == width
     for sample in range(len(rows[0]) // (span[0] + span[1])):
         events = _listed(rows, span, sample, places, begins)
+        active = events[3]
         u, v = state[0, sample], state[1, sample]
         if narrow.begin(u, v, small):
             first = sample * fired.shape[1] + settings[5]
             for step in range(len(inputs)):
-                window_row(events, windows, step, True, flat, 0, width)
-                narrow.step(flat, 0, bits, (first + step) * words, step == settings[4], small, settings)
+                straight = filled and active[step] <= most
+                if straight:
+                    sum_bytes(events, windows, begins[step], begins[step] + active[step])
+                else:
+                    window_row(events, windows, step, True, flat, 0, width)
+                to, clear = (first + step) * words, step == settings[4]
+                where = inside if straight else (0, 1, 0, width)
+                narrow.step(flat, (frame, factor, straight), where, bits, to, clear, small, settings)
             if narrow.end(u, v, small, settings):
                 continue
         window_sums(events, windows, pairs, True, inputs)

@@ -81,33 +81,41 @@ def window_row(events: Any, windows: Any, source: Any, fresh: Any, inputs: Any, 
         source: the row.
         inputs: as in :func:`window_sums`, flat; `width` of them from place `target` on.
     """
-    places, _, offsets, active = events
-    (weights, sources), shape, (window, size), most, factor, frame = windows
-    (rows, columns, lanes, down, aside), inner = shape
-    step = len(window) * len(window[0]) * size
-    whole = rows == len(window) and columns == len(window[0]) and lanes == size
-    at = offsets[source]
+    _, _, offsets, active = events
+    _, shape, _, most, factor, frame = windows
+    (_, _, _, down, aside), inner = shape
+    at, over = offsets[source], fresh
     end = at + active[source]
-    over = fresh
     while over or at < end:
         stop = min(end, at + most)
-        for event in range(np.uint64(at), np.uint64(stop)):
-            place = np.uint64(places[event])
-            start, total = np.int64(sources[place, 0]), np.int64(sources[place, 1])
-            if whole:
-                add_window(frame, total, weights, start, (down, aside), window)
-                continue
-            for _ in range(0, rows, len(window)):
-                for column in range(0, columns, len(window[0])):
-                    for lane in range(0, lanes, size):
-                        add_window(frame, total + column * aside + lane, weights, start, (down, aside), window)
-                        start += step
-                total += down
+        sum_bytes(events, windows, at, stop)
         _pour(frame, inner, down, aside, inputs, target, np.int16(factor), over)
         if over:
             for rest in range(target + inner[1] * inner[2] * inner[3], target + width):
                 inputs[rest] = 0
         over, at = False, stop
+
+
+@compiled(forceinline=True)
+def sum_bytes(events: Any, windows: Any, at: Any, stop: Any) -> None:
+    """Add what events `at` to `stop` - 1 send to the sums of bytes: the arguments are those of :func:`window_row`."""
+    places, _, _, _ = events
+    (weights, sources), shape, (window, size), _, _, frame = windows
+    (rows, columns, lanes, down, aside), _ = shape
+    step = len(window) * len(window[0]) * size
+    whole = rows == len(window) and columns == len(window[0]) and lanes == size
+    for event in range(np.uint64(at), np.uint64(stop)):
+        place = np.uint64(places[event])
+        start, total = np.int64(sources[place, 0]), np.int64(sources[place, 1])
+        if whole:
+            add_window(frame, total, weights, start, (down, aside), window)
+            continue
+        for _ in range(0, rows, len(window)):
+            for column in range(0, columns, len(window[0])):
+                for lane in range(0, lanes, size):
+                    add_window(frame, total + column * aside + lane, weights, start, (down, aside), window)
+                    start += step
+            total += down
 
 
 @compiled(forceinline=True)

@@ -37,7 +37,7 @@ def looped(span: Any, table: Any, inputs: Any, room: Any, cells: Any) -> Any:
     own, places = room
     width, words = inputs.shape[2], fired.shape[2]
     given, row, bits = inputs.ravel(), own.ravel(), fired.ravel()
-    wide = 0
+    wide, none = 0, (np.empty(0, np.int8), 1, False)
     for sample in range(len(inputs)):
         u, v = state[0, sample], state[1, sample]
         first = sample * (lead + steps) + lead
@@ -46,7 +46,8 @@ def looped(span: Any, table: Any, inputs: Any, room: Any, cells: Any) -> Any:
                 at = step * width
                 _feed(given, (sample * steps + step) * width, row, at, width)
                 _close(bits, (first + step - delay) * words, words, table, places, row, at, width)
-                narrow.step(row, at, bits, (first + step) * words, step == settings[4], small, settings)
+                to, clear = (first + step) * words, step == settings[4]
+                narrow.step(row, none, (at, 1, 0, width), bits, to, clear, small, settings)
             if narrow.end(u, v, small, settings):
                 continue
         for step in range(steps):

@@ -16,7 +16,8 @@ from numba.core import cgutils
 from numba.extending import intrinsic, register_model
 
 from bitspike.compiled import compiled
-from bitspike.sim.fast.lanes import INT, SHORT, Vector, VectorModel, everywhere, loader, operation, splat, storer
+from bitspike.sim.fast.lanes import BYTE, INT, SHORT, Vector, VectorModel, everywhere, loader, operation, splat, storer
+from bitspike.sim.fast.vectors import store_bytes, zero_bits
 
 LANES = 32
 """Neurons in a vector."""
@@ -60,6 +61,14 @@ def _scaled(context, inputs):  # type: ignore[no-untyped-def]  # noqa: ANN001, A
     return _SHORTS(inputs), generate
 
 
+def _multiplied(context, numbers, factor):  # type: ignore[no-untyped-def]  # noqa: ANN001, ANN202, ARG001
+    def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:  # noqa: ARG001
+        numbers, factor = arguments
+        return builder.mul(numbers, splat(builder, _SHORTS.form, factor))
+
+    return _SHORTS(numbers, factor), generate
+
+
 def _called(builder: Any, name: str, arguments: list[Any]) -> Any:
     """Call one of LLVM's own functions on vectors."""
     kind = ir.FunctionType(_SHORTS.form, [argument.type for argument in arguments])
@@ -95,10 +104,12 @@ def _reset(context, state, limit, left):  # type: ignore[no-untyped-def]  # noqa
 
 
 _load_shorts: Any = loader(_SHORTS, SHORT, 2)
+_load_sums: Any = loader(_SHORTS, BYTE, 1, widen=True)
 _store_shorts: Any = storer(_SHORTS, 2)
 _everywhere_shorts: Any = intrinsic(_all)
 _decay: Any = intrinsic(_shrink)
 _charged: Any = intrinsic(_scaled)
+_times: Any = intrinsic(_multiplied)
 _add: Any = operation(_SHORTS, _added)
 _minus: Any = operation(_SHORTS, lambda builder, one, other: builder.sub(one, other))
 _higher: Any = operation(_SHORTS, _larger)
@@ -133,13 +144,17 @@ def begin(u: Any, v: Any, small: Any) -> Any:
 
 
 @compiled(forceinline=True)
-def step(inputs: Any, at: Any, bits: Any, to: Any, clear: Any, small: Any, settings: Any) -> None:  # noqa: PLR0917
+def step(inputs: Any, sums: Any, span: Any, bits: Any, to: Any, clear: Any, small: Any, settings: Any) -> None:  # noqa: PLR0917
     """Run one step, and note the largest and the smallest numbers.
 
     Arrays are whole and flat, and places in them are told: a view of an array costs more than a vector of neurons.
 
     Args:
-        inputs: int16, those of the step from place `at` on, neurons in whole columns.
+        inputs: int16.
+        sums: of a sliding window: int8, their factor, and whether they are the inputs, instead of `inputs`; they are
+            cleared then.
+        span: where the inputs of the step begin, their rows, the places from one row to the next, and the neurons of a
+            row, in whole columns.
         bits: result, uint32: spikes, the lowest neuron first, from place `to` on.
         clear: whether the step begins with cleared states.
         small: biases, int16; the largest distance of one from 0; currents and membranes, int16; room for four vectors.
@@ -147,6 +162,8 @@ def step(inputs: Any, at: Any, bits: Any, to: Any, clear: Any, small: Any, setti
     """
     keep_u, keep_v, threshold, zero, _, _ = settings
     bias, _, currents, membranes, seen = small
+    frame, factor, summed = sums
+    first, rows, down, width = span
     if clear:
         for neuron in range(len(bias)):
             currents[neuron] = 0
@@ -157,23 +174,31 @@ def step(inputs: Any, at: Any, bits: Any, to: Any, clear: Any, small: Any, setti
     decay_v = _everywhere_shorts(np.int16(keep_v << 4))
     high, low = _load_shorts(seen, 0), _load_shorts(seen, LANES)
     most, least = _load_shorts(seen, 2 * LANES), _load_shorts(seen, 3 * LANES)
-    for word in range(np.uint64(len(bias) // LANES)):
-        n = np.uint64(LANES) * word
-        given = _load_shorts(inputs, np.uint64(at) + n)
-        most, least = _higher(most, given), _lower(least, given)
-        current = _charged(given)
-        if keep_u:
-            old = _load_shorts(currents, n)
-            current = _add(current, old if keep_u == 4096 else _decay(old, decay_u))
-            _store_shorts(currents, n, current)
-            high, low = _higher(high, current), _lower(low, current)
-        membrane = _load_shorts(membranes, n)
-        if keep_v != 4096:
-            membrane = _decay(membrane, decay_v)
-        membrane = _add(_add(membrane, current), _load_shorts(bias, n))
-        high, low = _higher(high, membrane), _lower(low, membrane)
-        bits[np.uint64(to) + word] = _above(membrane, limit)
-        _store_shorts(membranes, n, _after(membrane, limit, nothing if zero else _minus(membrane, limit)))
+    word = np.uint64(0)
+    for row in range(rows):
+        begin = np.uint64(first + row * down)
+        for column in range(np.uint64(0), np.uint64(width), np.uint64(LANES)):
+            n = np.uint64(LANES) * word
+            if summed:
+                given = _times(_load_sums(frame, begin + column), np.int16(factor))
+                store_bytes(frame, begin + column, zero_bits())
+            else:
+                given = _load_shorts(inputs, begin + column)
+            most, least = _higher(most, given), _lower(least, given)
+            current = _charged(given)
+            if keep_u:
+                old = _load_shorts(currents, n)
+                current = _add(current, old if keep_u == 4096 else _decay(old, decay_u))
+                _store_shorts(currents, n, current)
+                high, low = _higher(high, current), _lower(low, current)
+            membrane = _load_shorts(membranes, n)
+            if keep_v != 4096:
+                membrane = _decay(membrane, decay_v)
+            membrane = _add(_add(membrane, current), _load_shorts(bias, n))
+            high, low = _higher(high, membrane), _lower(low, membrane)
+            bits[np.uint64(to) + word] = _above(membrane, limit)
+            _store_shorts(membranes, n, _after(membrane, limit, nothing if zero else _minus(membrane, limit)))
+            word += np.uint64(1)
     _store_shorts(seen, 0, high)
     _store_shorts(seen, LANES, low)
     _store_shorts(seen, 2 * LANES, most)

@@ -62,8 +62,10 @@ def run_sample(inputs: Any, sample: Any, cells: Any) -> Any:
     if narrow.begin(u, v, small):
         given, bits, words = inputs.ravel(), fired.ravel(), fired.shape[2]
         first = sample * fired.shape[1] + settings[5]
+        width, none = len(v), (np.empty(0, np.int8), 1, False)
         for step in range(steps[0], steps[1]):
-            narrow.step(given, step * len(v), bits, (first + step) * words, step == settings[4], small, settings)
+            span, to = (step * width, 1, 0, width), (first + step) * words
+            narrow.step(given, none, span, bits, to, step == settings[4], small, settings)
         if narrow.end(u, v, small, settings):
             return False
     run_wide(inputs, sample, cells, steps)
