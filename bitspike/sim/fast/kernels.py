@@ -10,7 +10,7 @@ import numpy as np
 
 from bitspike.compiled import compiled
 from bitspike.sim.fast.lanes import COLUMN
-from bitspike.sim.fast.sums import accumulate, add_sums, add_window, set_sums
+from bitspike.sim.fast.sums import UNITS, accumulate, add_events, add_sums, add_unit, set_sums
 from bitspike.sim.fast.vectors import LANES, load_bytes, store_bytes, zero_bits
 
 #: Target neurons whose weights stay in a core's cache while the rows of a tile pass.
@@ -76,7 +76,7 @@ def window_row(events: Any, windows: Any, source: Any, fresh: Any, inputs: Any, 
     Args:
         events, fresh: as in :func:`window_sums`.
         windows: weights, int8, and sources of a :class:`~bitspike.sim.fast.windows.Windows`; its reach and inner; its
-            unit, and the weights in a place of it; how many events no sum of a byte can overflow with; the factor of
+            unit; how many events no sum of a byte can overflow with; the factor of
             the weights, a power of two; and zeros where the targets are, which they are again when it returns, int8.
         source: the row.
         inputs: as in :func:`window_sums`, flat; `width` of them from place `target` on.
@@ -100,21 +100,20 @@ def window_row(events: Any, windows: Any, source: Any, fresh: Any, inputs: Any, 
 def sum_bytes(events: Any, windows: Any, at: Any, stop: Any) -> None:
     """Add what events `at` to `stop` - 1 send to the sums of bytes: the arguments are those of :func:`window_row`."""
     places, _, _, _ = events
-    (weights, sources), shape, (window, size), _, _, frame = windows
+    (weights, sources), shape, (unit, whole), _, _, frame = windows
     (rows, columns, lanes, down, aside), _ = shape
-    step = len(window) * len(window[0]) * size
-    whole = rows == len(window) and columns == len(window[0]) and lanes == size
-    for event in range(np.uint64(at), np.uint64(stop)):
-        place = np.uint64(places[event])
-        start, total = np.int64(sources[place, 0]), np.int64(sources[place, 1])
-        if whole:
-            add_window(frame, total, weights, start, (down, aside), window)
-            continue
-        for _ in range(0, rows, len(window)):
-            for column in range(0, columns, len(window[0])):
+    _, count, width = UNITS[unit]
+    size = count * width
+    if whole:
+        add_events(frame, places, (np.int64(at), np.int64(stop)), sources, weights, np.int64(down), np.int64(unit))
+        return
+    for event in range(at, stop):
+        start, total = np.int64(sources[places[event], 0]), np.int64(sources[places[event], 1])
+        for _ in range(rows):
+            for column in range(columns):
                 for lane in range(0, lanes, size):
-                    add_window(frame, total + column * aside + lane, weights, start, (down, aside), window)
-                    start += step
+                    add_unit(frame, total + column * aside + lane, weights, start, down, unit)
+                    start += size
             total += down
 
 

@@ -4,9 +4,10 @@ from typing import Any
 
 from llvmlite import ir
 from numba import types
+from numba.core import cgutils
 from numba.extending import intrinsic
 
-from bitspike.sim.fast.lanes import BYTE, COLUMN, INT, SHORT, at, splat
+from bitspike.sim.fast.lanes import BYTE, COLUMN, INT, QUAD, SHORT, at, splat
 from bitspike.sim.fast.vectors import BITS, LANES
 
 
@@ -33,26 +34,69 @@ def _write_bytes(added: bool, signed: bool) -> Any:
     return intrinsic(write)
 
 
-def _add_window(context, array, place, weights, start, pitches, unit):  # type: ignore[no-untyped-def]  # noqa: ANN001, ANN202, ARG001, PLR0917
+UNITS = tuple((rows, count, width) for rows in (1, 2, 3) for count in (1, 2, 3) for width in (COLUMN, 2 * COLUMN))
+"""Rows, vectors in each, and weights in a vector, of what is added without a loop."""
+
+
+def _choose(builder: Any, unit: Any, emit: Any) -> None:
+    """Emit the code of every unit, of which the number chooses one."""
+    done = builder.append_basic_block("done")
+    choice = builder.switch(unit, done)
+    for number, parts in enumerate(UNITS):
+        block = builder.append_basic_block(f"unit{number}")
+        choice.add_case(ir.Constant(unit.type, number), block)
+        builder.position_at_end(block)
+        emit(*parts)
+        builder.branch(done)
+    builder.position_at_end(done)
+
+
+def _emit_adds(context: Any, builder: Any, arrays: Any, places: Any, down: Any, parts: tuple[int, ...]) -> None:  # noqa: PLR0917
+    """Emit the additions of one unit: arrays are (type, array) of sums and weights, places where they begin."""
+    (to, array), (of, weights) = arrays
+    (place, given), (rows, count, width) = places, parts
+    form = ir.VectorType(BYTE, width)
+    for _ in range(rows):
+        total = place
+        for _ in range(count):
+            where = at(context, builder, to, array, total, form)
+            row = builder.load(at(context, builder, of, weights, given, form), align=1)
+            builder.store(builder.add(builder.load(where, align=1), row), where, align=1)
+            total, given = (builder.add(one, ir.Constant(one.type, width)) for one in (total, given))
+        place = builder.add(place, down)
+
+
+def _add_unit(context, array, place, weights, start, down, unit):  # type: ignore[no-untyped-def]  # noqa: ANN001, ANN202, ARG001, PLR0917
     def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
-        array, place, weights, start, pitches, _ = arguments
-        to, of, unit = signature.args[0], signature.args[2], signature.args[5]
-        down, aside = (builder.extract_value(pitches, axis) for axis in (0, 1))
-        for row in unit:
-            column = place
-            for vectors in row:
-                total = column
-                for vector in vectors:
-                    form = ir.VectorType(BYTE, COLUMN << len(vector))
-                    where = at(context, builder, to, array, total, form)
-                    given = builder.load(at(context, builder, of, weights, start, form), align=1)
-                    builder.store(builder.add(builder.load(where, align=1), given), where, align=1)
-                    total, start = (builder.add(one, ir.Constant(one.type, form.count)) for one in (total, start))
-                column = builder.add(column, aside)
-            place = builder.add(place, down)
+        array, place, weights, start, down, unit = arguments
+        arrays = (signature.args[0], array), (signature.args[2], weights)
+        _choose(builder, unit, lambda *parts: _emit_adds(context, builder, arrays, (place, start), down, parts))
         return context.get_dummy_value()
 
-    return types.void(array, place, weights, start, pitches, unit), generate
+    return types.void(array, place, weights, start, down, unit), generate
+
+
+def _add_events(context, array, places, span, sources, weights, down, unit):  # type: ignore[no-untyped-def]  # noqa: ANN001, ANN202, ARG001, PLR0917
+    def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
+        array, places, span, sources, weights, down, unit = arguments
+        kinds = signature.args
+        arrays = (kinds[0], array), (kinds[4], weights)
+        first, end = (builder.extract_value(span, side) for side in (0, 1))
+
+        def number(kind: Any, numbers: Any, place: Any) -> Any:
+            return builder.sext(builder.load(at(context, builder, kind, numbers, place, INT), align=4), QUAD)
+
+        def loop(*parts: int) -> None:
+            with cgutils.for_range_slice(builder, first, end, ir.Constant(QUAD, 1), QUAD) as (event, _):
+                source = builder.shl(number(kinds[1], places, event), ir.Constant(QUAD, 1))
+                start = number(kinds[3], sources, source)
+                total = number(kinds[3], sources, builder.add(source, ir.Constant(QUAD, 1)))
+                _emit_adds(context, builder, arrays, (total, start), down, parts)
+
+        _choose(builder, unit, loop)
+        return context.get_dummy_value()
+
+    return types.void(array, places, span, sources, weights, down, unit), generate
 
 
 def _write_turned(added: bool) -> Any:
@@ -112,11 +156,12 @@ add_sums: Any = _write_bytes(added=True, signed=True)
 """add_sums(array, place, of, sums, factor, offset): as add_counts, for bytes with a sign."""
 set_sums: Any = _write_bytes(added=False, signed=True)
 """set_sums(array, place, of, sums, factor, offset): as set_counts, for bytes with a sign."""
-add_window: Any = intrinsic(_add_window)
-"""add_window(array, place, weights, start, (down, aside), unit): add int8 of `weights` to rows of places of `array`.
-
-`unit` says by its type alone, so that there is no loop, how many rows there are, `down` apart, how many places in each,
-`aside` apart, and how many vectors in each of them: ``()`` for one of 32 weights, ``((),)`` for one of 64."""
+add_unit: Any = intrinsic(_add_unit)
+"""add_unit(array, place, weights, start, down, unit): add int8 of `weights`, one after the other, to rows of `array`,
+`down` apart: so many as the number of one of :data:`UNITS` says."""
+add_events: Any = intrinsic(_add_events)
+"""add_events(array, places, (first, end), sources, weights, down, unit): the same for events `first` to `end` - 1; their
+`places` are int32; of each, `sources` has where its weights begin and where in `array`, (sources, 2), int32."""
 accumulate: Any = intrinsic(_accumulate)
 """accumulate(array, place, weights, start, value): add `value` times sixteen int16 of `weights` to sixteen int16."""
 add_turned: Any = _write_turned(added=True)

@@ -16,9 +16,7 @@ from bitspike.convert.connections import Windowed
 from bitspike.sim.fast.lanes import COLUMN
 from bitspike.sim.fast.layout import Layout
 from bitspike.sim.fast.sources import Array, placed
-
-#: Most vectors that are added without a loop.
-_STRAIGHT = 36
+from bitspike.sim.fast.sums import UNITS
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -45,19 +43,17 @@ class Windows:
         return self.weights, self.sources
 
     @property
-    def unit(self) -> tuple[tuple[tuple[tuple[object, ...], ...], ...], int]:
-        """The part of a window that is added without a loop, as :func:`~bitspike.sim.fast.sums.add_window` takes it.
+    def unit(self) -> tuple[int, bool]:
+        """The largest part of a window that is one of :data:`~bitspike.sim.fast.sums.UNITS`, and whether that is all of it.
 
-        The whole of it, or some weights of one place where that would be long; and how many weights of a place it has.
+        Vectors of 64 only where all places begin with a whole one.
         """
         rows, columns, lanes, _, aside = self.reach
-        width = 2 * COLUMN if aside % (2 * COLUMN) == 0 and lanes % (2 * COLUMN) == 0 else COLUMN
-        vector: tuple[object, ...] = ((),) if width > COLUMN else ()
-        count = lanes // width
-        if rows * columns * count <= _STRAIGHT:
-            return (((vector,) * count,) * columns,) * rows, lanes
-        count = max(n for n in range(1, 9) if count % n == 0)
-        return (((vector,) * count,),), count * width
+        wide = 2 * COLUMN if aside % (2 * COLUMN) == 0 and lanes % (2 * COLUMN) == 0 else COLUMN
+        if columns == 1 and (rows, lanes // wide, wide) in UNITS:
+            return UNITS.index((rows, lanes // wide, wide)), True
+        count = max(n for n in (1, 2, 3) if lanes // wide % n == 0)
+        return UNITS.index((1, count, wide)), False
 
     @property
     def shape(self) -> tuple[tuple[int, int, int, int, int], tuple[int, int, int, int]]:
