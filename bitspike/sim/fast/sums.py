@@ -160,7 +160,8 @@ add_unit: Any = intrinsic(_add_unit)
 """add_unit(array, place, weights, start, down, unit): add int8 of `weights`, one after the other, to rows of `array`,
 `down` apart: so many as the number of one of :data:`UNITS` says."""
 add_events: Any = intrinsic(_add_events)
-"""add_events(array, places, (first, end), sources, weights, down, unit): the same for events `first` to `end` - 1; their
+"""add_events(array, places, (first, end), sources, weights, down, unit): the same for events `first` to `end` - 1.
+
 `places` are int32; of each, `sources` has where its weights begin and where in `array`, (sources, 2), int32."""
 accumulate: Any = intrinsic(_accumulate)
 """accumulate(array, place, weights, start, value): add `value` times sixteen int16 of `weights` to sixteen int16."""

@@ -44,7 +44,7 @@ class Windows:
 
     @property
     def unit(self) -> tuple[int, bool]:
-        """The largest part of a window that is one of :data:`~bitspike.sim.fast.sums.UNITS`, and whether that is all of it.
+        """The largest of :data:`~bitspike.sim.fast.sums.UNITS` that a window is made of, and whether it is all of it.
 
         Vectors of 64 only where all places begin with a whole one.
         """
