@@ -2,6 +2,7 @@
 
 import io
 import statistics
+import time
 from collections.abc import Callable, Sequence
 from contextlib import ExitStack
 from dataclasses import asdict, dataclass
@@ -16,6 +17,8 @@ from bitspike.sim.speed.sides import NEEDS, SIDES, Ready, available, threads
 Notify = Callable[[str, int, int], None]
 #: A run that takes less than this many seconds is repeated, and the mean counts as one run.
 LEAST_S = 0.05
+#: Before each run: threads of the library that ran before, which wait for more work without sleeping, have given up.
+PAUSE_S = 0.1
 BOUND = "bound"
 
 
@@ -169,6 +172,7 @@ def _measure(
         sides = {name: stack.enter_context(SIDES[name](network, spikes)) for name in engines}
         for _ in range(runs):
             for name, side in sides.items():
+                time.sleep(PAUSE_S)
                 found[name].append(_mean(side) / side.samples)
         samples = {name: side.samples for name, side in sides.items()}
     return {name: tuple(times) for name, times in found.items()}, samples
