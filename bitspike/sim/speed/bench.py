@@ -16,7 +16,7 @@ from bitspike.sim.speed.sides import NEEDS, SIDES, Ready, available, threads
 
 Notify = Callable[[str, int, int], None]
 #: A run that takes less than this many seconds is repeated, and the mean counts as one run.
-LEAST_S = 0.05
+LEAST_S = 0.5
 #: Before each run: threads of the library that ran before, which wait for more work without sleeping, have given up.
 PAUSE_S = 0.1
 BOUND = "bound"
