@@ -91,3 +91,40 @@ def operation(kind: Vector, emit: Callable[[Any, Any, Any], Any]) -> Any:
         return kind(one, other), generate
 
     return intrinsic(both)
+
+
+def spreader(kind: Vector) -> Any:
+    """Return all(number): the number in all lanes of a vector of `kind`."""
+
+    def spread(context, number):  # type: ignore[no-untyped-def]  # noqa: ANN001, ANN202, ARG001
+        def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:  # noqa: ARG001
+            return splat(builder, kind.form, arguments[0])
+
+        return kind(number), generate
+
+    return intrinsic(spread)
+
+
+def comparison(result: Any, bits: Any) -> Any:
+    """Return above(state, threshold): a bit for each lane that is greater; `bits` in LLVM, `result` in Numba."""
+
+    def compare(context, state, threshold):  # type: ignore[no-untyped-def]  # noqa: ANN001, ANN202, ARG001
+        def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:  # noqa: ARG001
+            return builder.bitcast(builder.icmp_signed(">", *arguments), bits)
+
+        return result(state, threshold), generate
+
+    return intrinsic(compare)
+
+
+def replacement(kind: Vector) -> Any:
+    """Return after(state, threshold, left): `left` in the lanes that are greater, `state` in the others."""
+
+    def replace(context, state, threshold, left):  # type: ignore[no-untyped-def]  # noqa: ANN001, ANN202, ARG001
+        def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:  # noqa: ARG001
+            state, threshold, left = arguments
+            return builder.select(builder.icmp_signed(">", state, threshold), left, state)
+
+        return kind(state, threshold, left), generate
+
+    return intrinsic(replace)

@@ -16,7 +16,21 @@ from numba.core import cgutils
 from numba.extending import intrinsic, register_model
 
 from bitspike.compiled import compiled
-from bitspike.sim.fast.lanes import BYTE, INT, SHORT, Vector, VectorModel, everywhere, loader, operation, splat, storer
+from bitspike.sim.fast.lanes import (
+    BYTE,
+    INT,
+    SHORT,
+    Vector,
+    VectorModel,
+    comparison,
+    everywhere,
+    loader,
+    operation,
+    replacement,
+    splat,
+    spreader,
+    storer,
+)
 from bitspike.sim.fast.vectors import store_bytes, zero_bits
 
 LANES = 32
@@ -34,13 +48,6 @@ class _Shorts(Vector):
 
 register_model(_Shorts)(VectorModel)
 _SHORTS = _Shorts()
-
-
-def _all(context, number):  # type: ignore[no-untyped-def]  # noqa: ANN001, ANN202, ARG001
-    def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:  # noqa: ARG001
-        return splat(builder, _SHORTS.form, arguments[0])
-
-    return _SHORTS(number), generate
 
 
 def _shrink(context, state, keep):  # type: ignore[no-untyped-def]  # noqa: ANN001, ANN202, ARG001
@@ -88,25 +95,10 @@ def _smaller(builder: Any, one: Any, other: Any) -> Any:
     return builder.select(builder.icmp_signed("<", one, other), one, other)
 
 
-def _over(context, state, limit):  # type: ignore[no-untyped-def]  # noqa: ANN001, ANN202, ARG001
-    def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:  # noqa: ARG001
-        return builder.bitcast(builder.icmp_signed(">", *arguments), INT)
-
-    return types.uint32(state, limit), generate
-
-
-def _reset(context, state, limit, left):  # type: ignore[no-untyped-def]  # noqa: ANN001, ANN202, ARG001
-    def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:  # noqa: ARG001
-        state, limit, left = arguments
-        return builder.select(builder.icmp_signed(">", state, limit), left, state)
-
-    return _SHORTS(state, limit, left), generate
-
-
 _load_shorts: Any = loader(_SHORTS, SHORT, 2)
 _load_sums: Any = loader(_SHORTS, BYTE, 1, widen=True)
 _store_shorts: Any = storer(_SHORTS, 2)
-_everywhere_shorts: Any = intrinsic(_all)
+_everywhere_shorts: Any = spreader(_SHORTS)
 _decay: Any = intrinsic(_shrink)
 _charged: Any = intrinsic(_scaled)
 _times: Any = intrinsic(_multiplied)
@@ -114,8 +106,8 @@ _add: Any = operation(_SHORTS, _added)
 _minus: Any = operation(_SHORTS, lambda builder, one, other: builder.sub(one, other))
 _higher: Any = operation(_SHORTS, _larger)
 _lower: Any = operation(_SHORTS, _smaller)
-_above: Any = intrinsic(_over)
-_after: Any = intrinsic(_reset)
+_above: Any = comparison(types.uint32, INT)
+_after: Any = replacement(_SHORTS)
 
 
 @compiled

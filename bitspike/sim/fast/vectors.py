@@ -18,10 +18,13 @@ from bitspike.sim.fast.lanes import (
     Vector,
     VectorModel,
     at,
+    comparison,
     everywhere,
     loader,
     operation,
+    replacement,
     splat,
+    spreader,
     storer,
 )
 
@@ -70,13 +73,6 @@ def _raised(context, bits, shift):  # type: ignore[no-untyped-def]  # noqa: ANN0
     return _BITS(bits, shift), generate
 
 
-def _everywhere_states(context, number):  # type: ignore[no-untyped-def]  # noqa: ANN001, ANN202, ARG001
-    def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:  # noqa: ARG001
-        return splat(builder, _STATES.form, arguments[0])
-
-    return _STATES(number), generate
-
-
 def _decay(context, state, keep):  # type: ignore[no-untyped-def]  # noqa: ANN001, ANN202, ARG001
     def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:  # noqa: ARG001
         state, keep = arguments
@@ -97,22 +93,6 @@ def _charge(context, state, inputs):  # type: ignore[no-untyped-def]  # noqa: AN
         return builder.add(state, builder.shl(inputs, everywhere(_STATES.form, 6)))
 
     return _STATES(state, inputs), generate
-
-
-def _above(context, state, threshold):  # type: ignore[no-untyped-def]  # noqa: ANN001, ANN202, ARG001
-    def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:  # noqa: ARG001
-        above = builder.icmp_signed(">", *arguments)
-        return builder.bitcast(above, SHORT)
-
-    return types.uint16(state, threshold), generate
-
-
-def _after(context, state, threshold, left):  # type: ignore[no-untyped-def]  # noqa: ANN001, ANN202, ARG001
-    def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:  # noqa: ARG001
-        state, threshold, left = arguments
-        return builder.select(builder.icmp_signed(">", state, threshold), left, state)
-
-    return _STATES(state, threshold, left), generate
 
 
 def _trailing_zeros(context, word):  # type: ignore[no-untyped-def]  # noqa: ANN001, ANN202, ARG001
@@ -163,7 +143,7 @@ load_inputs: Any = loader(_STATES, SHORT, 2, widen=True)
 """load_inputs(array, place): sixteen int16, as int32."""
 store_states: Any = storer(_STATES, 4)
 """store_states(array, place, vector)."""
-all_states: Any = intrinsic(_everywhere_states)
+all_states: Any = spreader(_STATES)
 """all_states(number): the int32 in all lanes."""
 decay: Any = intrinsic(_decay)
 """decay(state, keep): ``sign(x) * (|x| * keep >> 12)`` in 32 bits, for keep in 0..4096.
@@ -175,9 +155,9 @@ plus: Any = operation(_STATES, lambda builder, one, other: builder.add(one, othe
 """plus(one, other): the sums."""
 minus: Any = operation(_STATES, lambda builder, one, other: builder.sub(one, other))
 """minus(one, other): the differences."""
-above: Any = intrinsic(_above)
+above: Any = comparison(types.uint16, SHORT)
 """above(state, threshold): one bit for each lane that is greater, in a uint16."""
-after: Any = intrinsic(_after)
+after: Any = replacement(_STATES)
 """after(state, threshold, left): `left` in the lanes that are greater, `state` in the others."""
 trailing_zeros: Any = intrinsic(_trailing_zeros)
 """trailing_zeros(word): the place of the lowest 1 of a uint64."""
