@@ -19,7 +19,8 @@ more, so none is clipped; 2^shift is at most `vth`, so none is 0. In a record `s
 
 Both states are cleared at the population's `start`, before decay and integration. This is the arithmetic of Loihi as
 Lava 0.10 models it (``PyLifModelBitAcc``) and as a recorded Loihi 2 trace shows it; every other engine is tested
-against this one for equality.
+against this one for equality. The sums are those of :meth:`~bitspike.convert.connection.Connection.deliver`, made where
+that is exact from products of floats (:mod:`bitspike.convert.products`).
 """
 
 from collections.abc import Callable

@@ -76,8 +76,8 @@ def window_row(events: Any, windows: Any, source: Any, fresh: Any, inputs: Any, 
     Args:
         events, fresh: as in :func:`window_sums`.
         windows: weights, int8, and sources of a :class:`~bitspike.sim.fast.windows.Windows`; its reach and inner; its
-            unit; how many events no sum of a byte can overflow with; the factor of
-            the weights, a power of two; and zeros where the targets are, which they are again when it returns, int8.
+            unit, and whether that is all of it; how many events no sum of a byte can overflow with; the factor of the
+            weights, a power of two; and zeros where the targets are, which they are again when it returns, int8.
         source: the row.
         inputs: as in :func:`window_sums`, flat; `width` of them from place `target` on.
     """

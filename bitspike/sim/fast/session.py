@@ -1,7 +1,8 @@
 """Some samples in the middle of a run: their states, and the last spikes that delayed connections still read.
 
-A session is fed chunk by chunk. Within a chunk each group of populations goes through all steps at once, so that its
-weights stay in the cache; a recurrent group goes step by step.
+A session is fed chunk by chunk. Within a chunk each group of populations goes through all steps at once, sample by
+sample where one connection leads to it, so that its weights stay in the cache; a recurrent group goes step by step, in
+compiled code where it is one population with one dense loop.
 """
 
 import math
