@@ -27,10 +27,8 @@ def outcomes(paths, folder, *, seconds=60.0):
     return json.loads(done.stdout)
 
 
-def assert_refused(found, *, megabytes, cpu=5.0):
-    """Each file is refused in one printable line, without much memory, and without work that a file of its size cannot
-    ask for: `cpu` seconds of the processor, some times what the longest takes, and far less than a bomb would.
-    """
+def assert_refused(found, *, megabytes, cpu=1.0):
+    """Each file is refused in one printable line, soon, and without much memory."""
     for name, outcome in found.items():
         if not name:
             assert outcome["grown"] < megabytes, f"the reader grew by {outcome['grown']} MB"

@@ -102,9 +102,9 @@ def _found(file: Any, raw: BinaryIO, room: int, max_depth: int) -> dict[str, Any
     items = 0
     while groups:
         prefix, group = groups.pop()
+        items += len(group)  # counted before any is looked at
         for name in group:
             path = prefix + name.decode("utf-8", "surrogateescape")
-            items += 1
             if items > MAX_ITEMS or path.count("/") > max_depth:
                 raise BitspikeError(f"more than {MAX_ITEMS} items, or groups more than {max_depth} deep")
             link = group.links.get_info(name).type
