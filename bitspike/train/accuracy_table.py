@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from bitspike.train.paired import AccuracyDifference, accuracy_difference, right_samples
+from bitspike.train.paired import AccuracyDifference, ScoreDifference, accuracy_difference, right_samples
 
 WITHIN, GAP = 0.02, 0.005
 """Points below full precision, and of collapse gap, that the most probable bits may cost."""
@@ -89,12 +89,14 @@ class AccuracyBench:
         data: name of the data set.
         outcomes: one a side and seed.
         trials: the search for the other sides' values, where there was one.
+        calibration: fitted ECE and NLL of the committee less those of the other networks of one-bit weights.
     """
 
     recipe: str
     data: str
     outcomes: tuple[Outcome, ...]
     trials: tuple[Trial, ...] = ()
+    calibration: tuple[ScoreDifference, ...] = ()
 
     @property
     def sides(self) -> tuple[str, ...]:
@@ -166,6 +168,7 @@ class AccuracyBench:
             "summary": {side: self._summary(side) for side in self.sides},
             "gaps": list(self.gaps),
             "differences": [asdict(one) for one in self.differences],
+            "calibration": [asdict(one) for one in self.calibration],
             "conditions": [asdict(one) for one in self.conditions],
             "trials": [asdict(one) for one in self.trials],
             "runs": [one.as_json() for one in self.outcomes],
@@ -187,7 +190,7 @@ class AccuracyBench:
         console = Console(file=io.StringIO(), width=140, color_system=None)
         with console.capture() as printed:
             console.print(table)
-        told = map(str, self.differences)
+        told = map(str, (*self.differences, *self.calibration))
         return "\n".join([printed.get().rstrip(), *map(str, self.trials), *map(str, self.conditions), *told])
 
     def _row(self, side: str, kind: str) -> Iterable[str]:

@@ -7,13 +7,14 @@
 
 All sides see the same spikes in the same batches for the same epochs, seed by seed. Nothing is chosen on the test part:
 it is looked at once, after the last epoch. A temperature is fitted on the validation part for each side and kind of
-prediction alike, and scores are told with it and without it. ECE has 15 bins. The rates of the other sides may be
+prediction alike, and scores are told with it and without it. ECE has 15 bins; what the test samples can tell of the
+committee's ECE and NLL is told as in :mod:`bitspike.train.bench_calibration`. The rates of the other sides may be
 searched for on the validation part (:mod:`bitspike.train.bench_search`).
 """
 
 import json
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -21,11 +22,12 @@ from bitspike.errors import FileError, UsageError
 from bitspike.files import existing_file, replacing
 from bitspike.train.accuracy import Predictions, fitted, totals, wrong_rows
 from bitspike.train.accuracy_table import AccuracyBench, Outcome
+from bitspike.train.bench_calibration import calibration_differences
 from bitspike.train.bench_search import SEARCHED, SideOptions, search
 from bitspike.train.bench_sides import check_snntorch
 from bitspike.train.calibration import calibration
 from bitspike.train.recipe import Recipe, load_recipe
-from bitspike.train.run import RECIPE_FILE, RESULT_FILE, fit
+from bitspike.train.run import RECIPE_FILE, RESULT_FILE, Run, fit
 from bitspike.train.schema import differences
 from bitspike.train.snntorch_side import check_sequence, train_snntorch
 from bitspike.train.temperature import fit_temperature
@@ -68,7 +70,7 @@ def bench_accuracy(
     if "snntorch" in sides:
         check_sequence(recipe.network)
     runs = [(side, seed) for seed in seeds for side in sides]
-    trainer = _Runs(recipe=recipe, out=out, named=bool(chosen.factors or chosen.widths), done={})
+    trainer = _Runs(recipe=recipe, out=out, named=bool(chosen.factors or chosen.widths))
 
     def tried(side: str, options: SideOptions) -> Outcome:
         if notify is not None:
@@ -81,7 +83,17 @@ def bench_accuracy(
         if notify is not None:
             notify(f"{side}, seed {seed}", number, len(runs))
         outcomes.append(trainer.outcome(side, seed, chosen))
-    return AccuracyBench(recipe=recipe.name, data=recipe.data.name, outcomes=tuple(outcomes), trials=trials)
+    ours, straight = (
+        [trainer.trained[trainer.name(side, seed, chosen)] for seed in seeds] if side in sides else []
+        for side in ("bitspike", "straight-through")
+    )
+    return AccuracyBench(
+        recipe=recipe.name,
+        data=recipe.data.name,
+        outcomes=tuple(outcomes),
+        trials=trials,
+        calibration=calibration_differences(ours, straight) if ours else (),
+    )
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -93,26 +105,32 @@ class _Runs:
         out: where their folders are; None for none.
         named: whether the folders of the other sides tell their values.
         done: outcomes by folder name.
+        trained: runs by folder name, but for snnTorch's.
     """
 
     recipe: Recipe
     out: Path | None
     named: bool
-    done: dict[str, Outcome]
+    done: dict[str, Outcome] = field(default_factory=dict)
+    trained: dict[str, Run] = field(default_factory=dict)
+
+    def name(self, side: str, seed: int, options: SideOptions) -> str:
+        """Return the name of the folder of a side with a seed."""
+        if self.named and side in SEARCHED:
+            return f"{side}-{seed}-{_named(options.of(side), between='-')}"
+        return f"{side}-{seed}"
 
     def outcome(self, side: str, seed: int, options: SideOptions) -> Outcome:
         """Train and measure a side with a seed, or return what is known of it."""
-        name = f"{side}-{seed}"
-        if self.named and side in SEARCHED:
-            name += f"-{_named(options.of(side), between='-')}"
+        name = self.name(side, seed, options)
         if name not in self.done:
             folder = None if self.out is None else self.out / name
             if side == "snntorch":
-                found = _snntorch(self.recipe.with_seed(seed), folder, options.snntorch_rate)
+                self.done[name] = _snntorch(self.recipe.with_seed(seed), folder, options.snntorch_rate)
             else:
                 of = options.straight(self.recipe) if side == "straight-through" else self.recipe
-                found = _ours(side, of.with_seed(seed), folder)
-            self.done[name] = found
+                self.trained[name] = _trained(of.with_seed(seed), folder)
+                self.done[name] = _measured(side, self.trained[name])
         return self.done[name]
 
 
@@ -129,13 +147,17 @@ def _check(seeds: Sequence[int], sides: Sequence[str]) -> None:
             raise UsageError(f"sides: found {side!r}; expected some of {', '.join(SIDES)}")
 
 
-def _ours(side: str, recipe: Recipe, folder: Path | None) -> Outcome:
+def _trained(recipe: Recipe, folder: Path | None) -> Run:
     resume = folder is not None and (folder / RECIPE_FILE).exists()
     run = fit(recipe, out=folder, resume=resume, progress=False)
-    test = run.result["test"]
     for key, lacks in (("fitted", "a committee"), ("wrong", "the rows that it has wrong")):
-        if key not in test:
+        if key not in run.result["test"]:
             raise FileError(folder, f"holds a run of an earlier version, without {lacks}; expected a new folder")
+    return run
+
+
+def _measured(side: str, run: Run) -> Outcome:
+    recipe, test = run.recipe, run.result["test"]
     one_network = side == "straight-through"
     kinds = ("map",) if one_network else ("posterior", "committee", "map")
     return Outcome(

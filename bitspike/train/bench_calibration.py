@@ -9,7 +9,7 @@ All is measured at the temperature that was fitted on the validation part, for e
 """
 
 import io
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
@@ -19,7 +19,7 @@ import numpy.typing as npt
 from bitspike.errors import UsageError
 from bitspike.train.accuracy import collapsed_predictions
 from bitspike.train.calibration import BINS, FLOOR, Labels, Probabilities, bin_of
-from bitspike.train.paired import drawn_rows, interval
+from bitspike.train.paired import ScoreDifference, drawn_rows, interval
 from bitspike.train.run import Run
 from bitspike.train.temperature import fit_temperature, heated
 
@@ -51,33 +51,13 @@ class Row:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Difference:
-    """The committee's score less that of another kind, and its interval of 95 %."""
-
-    than: str
-    score: str
-    value: float
-    low: float
-    high: float
-
-    def __str__(self) -> str:
-        if self.low <= 0 <= self.high:
-            judged = "no difference that these samples could tell"
-        else:
-            judged = "better" if self.value < 0 else "worse"
-        scale, unit = (100, " points") if self.score == "ece" else (1, "")
-        interval = f"{scale * self.low:+.4f} to {scale * self.high:+.4f}"
-        return f"{self.score} of the committee less {self.than}: {scale * self.value:+.4f}{unit} ({interval}): {judged}"
-
-
-@dataclass(frozen=True, kw_only=True)
 class CalibrationBench:
     """What was measured; see the module's docstring."""
 
     data: str
     samples: int
     rows: tuple[Row, ...]
-    differences: tuple[Difference, ...]
+    differences: tuple[ScoreDifference, ...]
 
     def as_json(self) -> dict[str, Any]:
         """Plain JSON values."""
@@ -139,10 +119,7 @@ def bench_calibration(runs: Sequence[Run], *, against: Sequence[Run] = (), seed:
     for run in against:
         if run.recipe.posterior.family != _FAMILY:
             raise UsageError(f"against: found family {run.recipe.posterior.family}; expected {_FAMILY}")
-    ours = [_fitted(run) for run in runs]
-    found = {kind: _joined([each[kind] for each in ours]) for kind in ("posterior", "committee", "map")}
-    if against:
-        found["straight-through"] = _joined([_fitted(run)["map"] for run in against])
+    found = _found(runs, against)
     samples = len(runs[0].test)
     everything = np.arange(samples)
     random = np.random.Generator(np.random.Philox(seed))
@@ -156,16 +133,19 @@ def bench_calibration(runs: Sequence[Run], *, against: Sequence[Run] = (), seed:
         )
         for kind, each in found.items()
     )
-    drawn = drawn_rows(samples, random)
-    others = [kind for kind in ("map", "straight-through") if kind in found]
     return CalibrationBench(
-        data=runs[0].test.name,
-        samples=samples,
-        rows=rows,
-        differences=tuple(
-            _difference(found["committee"], found[than], than, score, drawn) for than in others for score in SCORES
-        ),
+        data=runs[0].test.name, samples=samples, rows=rows, differences=_differences(found, SCORES, random)
     )
+
+
+def calibration_differences(
+    runs: Sequence[Run], against: Sequence[Run] = (), *, scores: Sequence[str] = ("ece", "nll"), seed: int = 0
+) -> tuple[ScoreDifference, ...]:
+    """Return what the committee's scores have less than those of the most probable bits, and of straight-through.
+
+    Arguments are those of :func:`bench_calibration`, and some of `SCORES`.
+    """
+    return _differences(_found(runs, against), scores, np.random.Generator(np.random.Philox(seed)))
 
 
 def chance_ece(confidence: Floats, random: np.random.Generator, *, draws: int = DRAWS, bins: int = BINS) -> float:
@@ -175,12 +155,32 @@ def chance_ece(confidence: Floats, random: np.random.Generator, *, draws: int = 
     )
 
 
-def _difference(committee: _Found, other: _Found, than: str, score: str, drawn: npt.NDArray[np.intp]) -> Difference:
+def _differences(
+    found: Mapping[str, _Found], scores: Sequence[str], random: np.random.Generator
+) -> tuple[ScoreDifference, ...]:
+    drawn = drawn_rows(found["committee"].right.shape[1], random)
+    others = [kind for kind in ("map", "straight-through") if kind in found]
+    return tuple(
+        _difference(found["committee"], found[than], than, score, drawn) for than in others for score in scores
+    )
+
+
+def _difference(
+    committee: _Found, other: _Found, than: str, score: str, drawn: npt.NDArray[np.intp]
+) -> ScoreDifference:
     def less(rows: npt.NDArray[np.intp]) -> float:
         return committee.score(score, rows) - other.score(score, rows)
 
     low, high = interval(less, drawn)
-    return Difference(than=than, score=score, value=less(np.arange(drawn.shape[1])), low=low, high=high)
+    return ScoreDifference(than=than, score=score, value=less(np.arange(drawn.shape[1])), low=low, high=high)
+
+
+def _found(runs: Sequence[Run], against: Sequence[Run]) -> dict[str, _Found]:
+    ours = [_fitted(run) for run in runs]
+    found = {kind: _joined([each[kind] for each in ours]) for kind in ("posterior", "committee", "map")}
+    if against:
+        found["straight-through"] = _joined([_fitted(run)["map"] for run in against])
+    return found
 
 
 def _joined(each: Sequence[tuple[Floats, Floats, Floats, Floats]]) -> _Found:
@@ -189,7 +189,8 @@ def _joined(each: Sequence[tuple[Floats, Floats, Floats, Floats]]) -> _Found:
 
 def _fitted(run: Run) -> dict[str, tuple[Floats, Floats, Floats, Floats]]:
     """Return what each test sample says, by kind, at the temperature fitted on the validation part."""
-    members = run.recipe.training.members
+    # Latent weights are all of one network.
+    members = 1 if run.recipe.posterior.family == _FAMILY else run.recipe.training.members
     validation, test = (
         collapsed_predictions(run.model, part.spikes, members=members) for part in (run.validation, run.test)
     )

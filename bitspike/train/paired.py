@@ -45,6 +45,34 @@ class AccuracyDifference:
         return f"{self.of} less {self.than}: {100 * self.value:+.2f} points ({interval}): {judged}"
 
 
+@dataclass(frozen=True, kw_only=True, slots=True)
+class ScoreDifference:
+    """The committee's ECE, NLL or Brier score less that of another kind, and its interval of 95 %.
+
+    Attributes:
+        than: the other kind.
+        score: its name; a smaller one is better.
+        value: the difference, averaged over the runs.
+        low: where the interval begins.
+        high: where it ends.
+    """
+
+    than: str
+    score: str
+    value: float
+    low: float
+    high: float
+
+    def __str__(self) -> str:
+        if self.low <= 0 <= self.high:
+            judged = "no difference that these samples could tell"
+        else:
+            judged = "better" if self.value < 0 else "worse"
+        scale, unit = (100, " points") if self.score == "ece" else (1, "")
+        interval = f"{scale * self.low:+.4f} to {scale * self.high:+.4f}"
+        return f"{self.score} of the committee less {self.than}: {scale * self.value:+.4f}{unit} ({interval}): {judged}"
+
+
 def drawn_rows(samples: int, random: np.random.Generator) -> Rows:
     """Draw samples with replacement; return their rows, shape (DRAWS, samples)."""
     return random.integers(0, samples, (DRAWS, samples))

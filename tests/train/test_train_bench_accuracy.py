@@ -91,8 +91,20 @@ def test_the_command_trains_each_side_with_each_seed(recipe, folder, tmp_path, c
     assert found["differences"][0]["value"] == pytest.approx(sum(found["gaps"]) / 2, abs=1e-12)
     assert len(found["gaps"]) == 2
     assert all(isinstance(each["holds"], bool) for each in found["conditions"])
+    told = [(one["than"], one["score"]) for one in found["calibration"]]
+    assert told == [(than, score) for than in ("map", "straight-through") for score in ("ece", "nll")]
+    for one in found["calibration"]:
+        side = "bitspike" if one["than"] == "map" else one["than"]
+        less, than = (
+            found["summary"][of][kind]["fitted"][one["score"]]["mean"]
+            for of, kind in (("bitspike", "committee"), (side, "map"))
+        )
+        assert one["value"] == pytest.approx(less - than, abs=1e-9)
+        assert one["low"] < one["high"]
     assert main(arguments) == 0
-    assert "small on digits, test part: mean and deviation over seeds 0, 3" in capsys.readouterr().out
+    text = capsys.readouterr().out
+    assert "small on digits, test part: mean and deviation over seeds 0, 3" in text
+    assert text.count("of the committee less straight-through: ") == 2
 
 
 def test_finished_runs_are_not_run_again(recipe, folder, monkeypatch):
@@ -278,9 +290,22 @@ def test_what_was_searched_is_not_trained_again(recipe, tmp_path):
         "snntorch-0-rate-0.001", "snntorch-0-rate-1e-05", "snntorch-1-rate-0.001",
     ]  # fmt: skip
     assert [one.taken for one in found.trials] == [False, True]
+    assert found.calibration == ()
     assert found.trials[1].validation == found.outcomes[0].validation["map"]
     assert found.as_json()["trials"][1]["values"] == {"rate": 0.001}
     assert str(found.trials[1]) in str(found)
+
+
+def test_calibration_is_told_of_the_values_that_were_chosen(recipe, tmp_path):
+    options = SideOptions(factors=(1.0, 0.001))
+    found = bench_accuracy(recipe, seeds=(0,), sides=SIDES[:2], out=tmp_path, options=options)
+    # The trial that was taken is not the last.
+    assert [one.taken for one in found.trials] == [True, False]
+    ours, straight = found.outcomes
+    less = ours.fitted["committee"]["nll"] - straight.fitted["map"]["nll"]
+    assert {one.score: one.value for one in found.calibration if one.than == "straight-through"}["nll"] == (
+        pytest.approx(less, abs=1e-9)
+    )
 
 
 @pytest.mark.parametrize(

@@ -10,7 +10,8 @@ from small_recipe import small_recipe
 from bitspike.cli import main
 from bitspike.errors import UsageError
 from bitspike.train import fit
-from bitspike.train.bench_calibration import Difference, bench_calibration, chance_ece
+from bitspike.train.bench_calibration import bench_calibration, chance_ece
+from bitspike.train.paired import ScoreDifference
 from bitspike.train.posterior_recipe import PosteriorRecipe
 from bitspike.train.recipe import parse_recipe
 
@@ -76,7 +77,7 @@ def test_chance_falls_with_the_samples_and_is_0_for_certainty():
     [(-0.01, -0.02, -0.001, "better"), (0.01, 0.001, 0.02, "worse"), (0.01, -0.01, 0.03, "no difference that these")],
 )
 def test_a_difference_is_judged_by_its_interval(value, low, high, judged):
-    found = str(Difference(than="map", score="ece", value=value, low=low, high=high))
+    found = str(ScoreDifference(than="map", score="ece", value=value, low=low, high=high))
     assert found.startswith(f"ece of the committee less map: {100 * value:+.4f} points ({100 * low:+.4f} to ")
     assert judged in found
 
