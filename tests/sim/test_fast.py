@@ -2,36 +2,17 @@
 
 import numpy as np
 import pytest
+from fast_support import GEOMETRIES, assert_equal, windowed
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from strategies import networks, spatial_networks, spikes_for
 
-from bitspike.convert.connections import Conv2d, Dense, Identity, SumPool2d
+from bitspike.convert.connections import Conv2d, Dense, SumPool2d
 from bitspike.convert.network import Input, IntegerNetwork, Population, Readout
 from bitspike.convert.weights import weights_of
 from bitspike.errors import RangeError, UsageError
-from bitspike.sim.fast import delivery, flow
-from bitspike.sim.fast.flow import planes
-from bitspike.sim.fast.planes import make_planes
 from bitspike.sim.fast.run import FastEngine, run_fast
 from bitspike.sim.reference import run_reference
-
-
-def assert_equal(network, spikes, **options):
-    expected, found = run_reference(network, spikes), run_fast(network, spikes, **options)
-    assert list(found.traces) == list(expected.traces)
-    for name, trace in expected.traces.items():
-        for quantity in ("spikes", "u", "v"):
-            one, other = getattr(trace, quantity), getattr(found.traces[name], quantity)
-            assert one.dtype == other.dtype
-            assert np.array_equal(one, other), (name, quantity)
-    assert dict(found.latency) == dict(expected.latency)
-    # Where states are not recorded they may be kept in 16 bits.
-    last = list(expected.traces)[-1]
-    alone = run_fast(network, spikes, record=[last], **options).traces[last]
-    for quantity in ("spikes", "u", "v"):
-        assert np.array_equal(getattr(alone, quantity), getattr(expected.traces[last], quantity)), quantity
-
 
 ANY = st.one_of(networks(graded=True, inputs=(1, 2), heads=True), spatial_networks(graded=True), spatial_networks())
 
@@ -164,45 +145,6 @@ def test_counters_of_any_height(sources, low):
     assert run_fast(network, spikes).traces["one"].v[0, 0, 0] == 64 * 4 * sources
 
 
-def windowed(connection, *, loop=False) -> IntegerNetwork:
-    """One window, then a population of the same shape over a shortcut, and both read by a third."""
-    shape, size = connection.target_shape, connection.shape[0]
-    random = np.random.default_rng(11)
-    one, two = (
-        Population(name=name, shape=shape, du=4000, dv=300, vth=3, bias_mantissa=random.integers(-9, 9, size))
-        for name in ("one", "two")
-    )
-    three = Population(name="three", shape=(7,), dv=200, vth=9, bias_mantissa=np.zeros(7, np.int32))
-    dense = [Dense(source=name, target="three", weights=weights_of(random.choice([-1, 1], (7, size)))) for name in
-             ("one", "two")]  # fmt: skip
-    back = [Dense(source="three", target="one", delay=1, weights=weights_of(random.choice([-2, 3], (size, 7))))]
-    return IntegerNetwork(
-        name="windowed",
-        steps=4,
-        inputs=(Input(name="input", shape=connection.source_shape),),
-        populations=(one, two, three),
-        connections=(
-            connection,
-            Identity(source="one", target="two", size=size, weight=5),
-            *dense,
-            *(back if loop else []),
-        ),
-        readouts=(Readout(population="three", kind="spike_count"),),
-    )
-
-
-GEOMETRIES = {
-    "whole vectors": {"out": 64, "kernel": (3, 3)},
-    "a vector and a half": {"out": 48, "kernel": (3, 2), "padding": (1, 2)},
-    "few channels, a stride": {"out": 5, "kernel": (5, 4), "stride": (2, 3), "padding": (2, 0)},
-    "a stride and a dilation": {"out": 32, "kernel": (3, 3), "stride": (2, 2), "dilation": (3, 2), "padding": (3, 3)},
-    "a stride longer than the window": {"out": 33, "kernel": (1, 2), "stride": (2, 3)},
-    "groups": {"out": 12, "kernel": (3, 3), "groups": 2, "padding": (1, 1)},
-    "depthwise": {"out": 4, "kernel": (2, 2), "groups": 4, "stride": (2, 1)},
-    "groups of whole vectors": {"out": 128, "kernel": (2, 3), "groups": 2},
-}
-
-
 @pytest.mark.parametrize("name", GEOMETRIES)
 @pytest.mark.parametrize("values", [(-1, 1), (0, 1), (-15, 2), (-100, 127)], ids=str)
 def test_windows_of_every_shape(name, values):
@@ -223,23 +165,3 @@ def test_pooling_of_many_channels():
     pool = SumPool2d(source="input", target="one", source_shape=(40, 5, 5), kernel=(2, 2), stride=(2, 2))
     spikes = (np.random.default_rng(3).random((2, 4, 1000)) < 0.4).astype(np.uint8)
     assert_equal(windowed(pool), spikes)
-
-
-@pytest.mark.parametrize("name", [name for name, geometry in GEOMETRIES.items() if "groups" not in geometry])
-@pytest.mark.parametrize("low", [-1, 0])
-def test_active_windows_count_rows_instead(name, low, monkeypatch):
-    """The form for many spikes, taken for all: more rows than a vector has bits, and targets that fill no vector."""
-    called = []
-    monkeypatch.setattr(delivery, "_TARGET", 0)
-    monkeypatch.setattr(delivery, "_COUNTED", 0)
-    monkeypatch.setattr(delivery, "make_planes", lambda *given: called.append("all") or make_planes(*given))
-    monkeypatch.setattr(flow, "planes", lambda *given: called.append("some") or planes(*given))
-    random = np.random.default_rng(2)
-    geometry = dict(GEOMETRIES[name])
-    out, kernel = geometry.pop("out"), geometry["kernel"]
-    weights = weights_of(random.choice([low, 1], (out, 4 * kernel[0] * kernel[1])))
-    conv = Conv2d(source="input", target="one", source_shape=(4, 9, 8), weights=weights, exponent=1, **geometry)
-    spikes = (random.random((70, 4, 288)) < np.linspace(0, 1, 70)[:, None, None]).astype(np.uint8)
-    assert_equal(windowed(conv), spikes, tile=70)
-    assert_equal(windowed(conv, loop=True), spikes[:5], tile=3)
-    assert set(called) == {"all", "some"}

@@ -8,14 +8,14 @@ import pytest
 
 CODE = """
 import numpy as np
-from bitspike.sim.fast import counting, flow, kernels, loop, narrow, neurons, planes, sources
+from bitspike.sim.fast import counting, flow, kernels, loop, narrow, neurons, planes, popcounts, sources
 from bitspike.sim.fast.run import FastEngine
 from bitspike.sim.speed.cases import make, spikes_for
 
 for name in ("mlp", "conv"):
     network, _ = make(name, 0.1, steps=3)
     FastEngine(network).run(spikes_for(network, 2, 0.1, seed=1))
-modules = counting, flow, kernels, loop, narrow, neurons, planes, sources
+modules = counting, flow, kernels, loop, narrow, neurons, planes, popcounts, sources
 functions = [f for module in modules for f in vars(module).values() if hasattr(f, "stats")]
 hits, misses = (sum(sum(getattr(f.stats, kind).values()) for f in functions) for kind in ("cache_hits", "cache_misses"))
 print(hits, misses)

@@ -12,10 +12,12 @@ from bitspike.convert.connections import Connection, Conv2d, Dense, Identity, Su
 from bitspike.convert.weights import BinaryWeights
 from bitspike.errors import UnsupportedError
 from bitspike.sim.fast import flow, kernels, loop
+from bitspike.sim.fast.choice import Choice
 from bitspike.sim.fast.counting import by_source, count
 from bitspike.sim.fast.lanes import COLUMN
 from bitspike.sim.fast.layout import Layout
 from bitspike.sim.fast.planes import Lists, by_planes, count_rows, make_lists, make_planes
+from bitspike.sim.fast.popcounts import by_words, counts_bits, make_words, popcounted
 from bitspike.sim.fast.sources import BEYOND, Array, BitEvents, Events, Room, empty, placed, whole, zeros
 from bitspike.sim.fast.vectors import BITS, LANES
 from bitspike.sim.fast.windows import make_windows
@@ -58,6 +60,10 @@ _GROUP = 8
 _EVENT, _ADDED = 30, 3
 #: Instructions, about, of 256 rows of a target, and of each source that it counts.
 _TARGET, _COUNTED = 450, 9
+#: Instructions, about, of a word of spikes that meets a vector of weights.
+_MET = 6
+#: Instructions, about, of a neuron and its input, in every form.
+_NEURON = 1
 
 
 def prepare(connection: Connection, graded: bool, source: Layout, target: Layout) -> Deliver:
@@ -68,7 +74,7 @@ def prepare(connection: Connection, graded: bool, source: Layout, target: Layout
         return _identity(connection, graded, target.rank[source.order])
     if isinstance(connection, Conv2d | SumPool2d):
         events = _windowed(connection, graded, source)
-        if isinstance(connection, Conv2d) and by_planes(connection, graded):
+        if isinstance(connection, Conv2d) and isinstance(connection.weights, BinaryWeights) and not graded:
             return _by_activity(connection, events, source, target)
         return events
     raise UnsupportedError(f"connection {connection.name}: kind {connection.kind}; the fast engine has no such kind")
@@ -155,34 +161,52 @@ def _windowed(connection: Conv2d | SumPool2d, graded: bool, source: Layout) -> D
 
 
 def _by_activity(connection: Conv2d, few: Deliver, source: Layout, target: Layout) -> Deliver:
-    """Events where few neurons spike, and vectors of rows, whose work is always the same, where many do."""
+    """Events where few neurons spike; where many do, forms whose work is always the same: planes of rows, or words."""
     vectors = math.prod(connection.window) * -(-connection.target_channels // COLUMN)
     each = _EVENT + vectors * _ADDED // math.prod(connection.stride)
+    low = connection.weights.low if isinstance(connection.weights, BinaryWeights) else 0
+    factors = (1 - low) << connection.exponent, low << connection.exponent
+    always: dict[str, tuple[Callable[[int], float], Flow]] = {}
+    choice = Choice()
+    if by_words(connection, source) and counts_bits():
+        always["words"] = _word_form(connection, factors)
+    lists = cache(lambda: make_lists(connection, source, target))
+    if by_planes(connection):
+        always["planes"] = _plane_form(connection, factors, lists)
+
+    def works(events: Events, rows: int) -> dict[str, float]:
+        neurons = rows * connection.shape[0] * _NEURON
+        found = {"events": float(int(events.active.sum()) * each + neurons)}
+        return found | {name: work(rows) + neurons for name, (work, _) in always.items()}
+
+    def add(events: Events, pairs: Array, inputs: Array, fresh: bool) -> None:
+        if isinstance(events, BitEvents) and len(pairs) == len(inputs) and "planes" in always:
+            of = works(events, len(pairs))
+            if of["planes"] < of["events"]:
+                planes, memory = make_planes(events.words, pairs), empty((LANES + 1, BITS), np.int16)
+                count_rows(planes, lists().arrays, *factors, len(pairs), fresh, memory, inputs.reshape(-1))
+                return
+        few.add(events, pairs, inputs, fresh)
+
+    def run(events: BitEvents, span: Span, room: Room, cells: Cells) -> int | None:
+        of = works(events, len(events.active))
+        name = choice.pick(of)
+        flow_of = always[name][1] if name in always else few.flow
+        return choice.timed(name, of[name], lambda: flow_of(events, span, room, cells)) if flow_of else None
+
+    return Deliver(add=add, flow=run)
+
+
+def _plane_form(
+    connection: Conv2d, factors: tuple[int, int], lists: Callable[[], Lists]
+) -> tuple[Callable[[int], float], Flow]:
+    """The work for so many rows, and the run, of :func:`~bitspike.sim.fast.flow.planes`."""
     block = (
         connection.shape[0] * _TARGET
         + connection.weights.matrix().size // 2 * math.prod(connection.target_shape[1:]) * _COUNTED
     )
-    low = connection.weights.low if isinstance(connection.weights, BinaryWeights) else 0
-    factors = (1 - low) << connection.exponent, low << connection.exponent
 
-    @cache
-    def lists() -> Lists:
-        return make_lists(connection, source, target)
-
-    def many(events: Events, rows: int) -> bool:
-        return int(events.active.sum()) * each > -(-rows // BITS) * block
-
-    def add(events: Events, pairs: Array, inputs: Array, fresh: bool) -> None:
-        if not isinstance(events, BitEvents) or len(pairs) < len(inputs) or not many(events, len(pairs)):
-            few.add(events, pairs, inputs, fresh)
-            return
-        sums, flat = empty((LANES + 1, BITS), np.int16), inputs.reshape(-1)
-        planes = make_planes(events.words, pairs)
-        count_rows(planes, lists().arrays, *factors, len(pairs), fresh, sums, flat)
-
-    def run(events: BitEvents, span: Span, room: Room, cells: Cells) -> int | None:
-        if not many(events, len(events.active)):
-            return few.flow(events, span, room, cells) if few.flow is not None else None
+    def run(events: BitEvents, span: Span, room: Room, cells: Cells) -> int:
         steps, samples = span[0], len(cells[0][0])
         group = min(samples, _together(steps))
         shape = -(-group * steps // BITS), 32 * events.words.shape[1] + 1, BITS // 32
@@ -193,7 +217,18 @@ def _by_activity(connection: Conv2d, few: Deliver, source: Layout, target: Layou
         )
         return int(flow.planes(events.words, span, (lists().arrays, *factors), memory, cells))
 
-    return Deliver(add=add, flow=run)
+    return lambda rows: float(-(-rows // BITS) * block), run
+
+
+def _word_form(connection: Conv2d, factors: tuple[int, int]) -> tuple[Callable[[int], float], Flow]:
+    """The work for so many rows, and the run, of :func:`~bitspike.sim.fast.popcounts.popcounted`."""
+    words = make_words(connection)
+
+    def run(events: BitEvents, span: Span, room: Room, cells: Cells) -> int:
+        memory = room("rows", (span[0], len(cells[1])), np.int16), zeros((words.frame[3],), np.uint32)
+        return int(popcounted(events.words, span, (words.tables, *factors), memory, cells))
+
+    return lambda rows: float(rows * words.met * _MET), run
 
 
 def _together(steps: int) -> int:

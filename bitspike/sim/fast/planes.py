@@ -15,7 +15,6 @@ import numpy.typing as npt
 
 from bitspike.compiled import compiled
 from bitspike.convert.connections import Conv2d
-from bitspike.convert.weights import BinaryWeights
 from bitspike.sim.fast.counting import GROUP, MOST, count_some, exchange
 from bitspike.sim.fast.lanes import COLUMN
 from bitspike.sim.fast.layout import Layout
@@ -53,10 +52,12 @@ class Lists:
         return self.places, self.offsets, self.every, self.ends, self.channels
 
 
-def by_planes(connection: Conv2d, graded: bool) -> bool:
-    """Whether a convolution can be counted so: one-bit weights, binary spikes, one group, and lists not too long."""
-    short = connection.weights.matrix().size * math.prod(connection.target_shape[1:]) <= MOST_LISTED
-    return isinstance(connection.weights, BinaryWeights) and not graded and connection.groups == 1 and short
+def by_planes(connection: Conv2d) -> bool:
+    """Whether a one-bit convolution of binary spikes can be counted so: one group, and lists not too long."""
+    return (
+        connection.groups == 1
+        and connection.weights.matrix().size * math.prod(connection.target_shape[1:]) <= MOST_LISTED
+    )
 
 
 def make_lists(connection: Conv2d, source: Layout, target: Layout) -> Lists:

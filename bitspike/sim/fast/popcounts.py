@@ -1,0 +1,241 @@
+"""Summed input of one-bit convolutions in the definition's own words: ``2 * popcount(w & s) - popcount(s)``.
+
+Where the channels of a source place lie side by side, a window sees a few runs of bits. Each word of them meets the
+weights of sixteen target channels at once, a word for each in a vector. The work is the same however many spikes there
+are, the sums come out in the order of the inputs, and nothing is listed or turned over; but a processor without an
+instruction that counts the bits of many words takes several times as long.
+"""
+
+import os
+from dataclasses import dataclass
+from functools import cache
+from typing import Any
+
+import llvmlite.binding
+import numpy as np
+from llvmlite import ir
+from numba import types
+from numba.core import cgutils
+from numba.extending import intrinsic
+
+from bitspike.compiled import compiled
+from bitspike.convert.connections import Conv2d
+from bitspike.sim.fast.lanes import INT, QUAD, SHORT, at, splat
+from bitspike.sim.fast.layout import Layout
+from bitspike.sim.fast.neurons import run_sample
+from bitspike.sim.fast.sources import Array, placed
+from bitspike.sim.fast.vectors import LANES
+
+WORD = 32
+"""Bits in a word."""
+_TOGETHER = 4
+#: Vectors of targets that a word of spikes meets before the next one is read.
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class Words:
+    """A convolution's weights as words, and where a window's words are.
+
+    Attributes:
+        weights: flat, uint32: of each four vectors of target channels, of each word of a window, one of each channel.
+        full: which bits of each word of a window are sources, uint32.
+        source: rows, bits in each.
+        frame: rows above the source, bits before each row; words from one row to the next, and of all.
+        window: rows, words in each; rows of the frame from one to the next; from target to target rows, and bits.
+        target: rows, columns, channels.
+    """
+
+    weights: Array
+    full: Array
+    source: tuple[int, int]
+    frame: tuple[int, int, int, int]
+    window: tuple[int, int, int, int, int]
+    target: tuple[int, int, int]
+
+    @property
+    def tables(self) -> tuple[Any, ...]:
+        """As the kernel takes them."""
+        return self.weights, self.full, self.source, self.frame, self.window, self.target
+
+    @property
+    def met(self) -> int:
+        """How many words of a row meet vectors of weights, each word all those of its window."""
+        rows, columns, channels = self.target
+        return rows * columns * len(self.full) * -(-channels // LANES)
+
+
+@cache
+def counts_bits() -> bool:
+    """Whether the code that Numba makes here has an instruction that counts the bits of every word of a vector."""
+    given = os.environ.get("NUMBA_CPU_FEATURES")
+    if given is None and os.environ.get("NUMBA_CPU_NAME") is None:
+        return bool(llvmlite.binding.get_host_cpu_features().get("avx512vpopcntdq", False))
+    return "+avx512vpopcntdq" in (given or "")
+
+
+def by_words(connection: Conv2d, source: Layout) -> bool:
+    """Whether a one-bit convolution of binary spikes can be counted so: one group, and windows without gaps."""
+    beside = connection.source_shape[0] in {1, source.channels}
+    return connection.groups == 1 and connection.dilation[1] == 1 and beside
+
+
+def make_words(connection: Conv2d) -> Words:
+    """Return the tables of a convolution for which :func:`by_words` holds."""
+    (height, width), (channels, rows, columns) = connection.kernel, connection.source_shape
+    targets = connection.target_channels
+    run = width * channels
+    each = -(-run // WORD)
+    vectors = -(-targets // LANES)
+    bits = np.zeros((height, each * WORD, vectors * LANES + 1), np.uint8)
+    bits[:, :run, -1] = 1
+    for y in range(height):
+        for x in range(width):
+            bits[y, x * channels : (x + 1) * channels, :targets] = connection.tap(y, x).T > 0
+    packed = np.packbits(np.ascontiguousarray(bits.transpose(0, 2, 1)), axis=-1, bitorder="little").view(np.uint32)
+    found = packed.transpose(0, 2, 1).reshape(height * each, -1)
+    blocks = [found[:, :-1][:, first : first + _TOGETHER * LANES] for first in range(0, targets, _TOGETHER * LANES)]
+    above, before = connection.padding
+    pitch = -(-(columns + 2 * before) * channels // WORD) + 2
+    return Words(
+        weights=placed(np.concatenate([block.ravel() for block in blocks])),
+        full=placed(np.ascontiguousarray(found[:, -1])),
+        source=(rows, columns * channels),
+        frame=(above, before * channels, pitch, (rows + 2 * above) * pitch),
+        window=(height, each, connection.dilation[0], connection.stride[0], connection.stride[1] * channels),
+        target=(*connection.target_shape[1:], targets),
+    )
+
+
+def _count_words(context, frame, begin, window, full, weights, start, vectors, scale, inputs, to):  # type: ignore[no-untyped-def]  # noqa: ANN001, ANN202, ARG001, PLR0917
+    def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
+        kinds = signature.args
+        frame, begin, window, full, weights, start, vectors, scale, inputs, to = arguments
+        rows, each, down = (builder.extract_value(window, one) for one in range(3))
+        factor, low = (builder.extract_value(scale, one) for one in range(2))
+        first = builder.lshr(begin, ir.Constant(QUAD, 5))
+        shift = builder.and_(begin, ir.Constant(QUAD, 31))
+        form, shorts = ir.VectorType(INT, LANES), ir.VectorType(SHORT, LANES)
+        function: Any = cgutils.get_or_insert_function
+        ones_of = function(builder.module, ir.FunctionType(form, [form]), f"llvm.ctpop.v{LANES}i32")
+
+        def word(row: Any, n: Any, place: Any, seen: Any) -> Any:
+            """Return a word of spikes, and count those that the window sees."""
+            where = builder.add(builder.add(first, builder.mul(row, down)), n)
+            pair = at(context, builder, kinds[0], frame, where, QUAD)
+            spikes = builder.trunc(builder.lshr(builder.load(pair, align=4), shift), INT)
+            whole = builder.load(at(context, builder, kinds[3], full, place, INT), align=4)
+            builder.store(builder.add(builder.load(seen), builder.ctpop(builder.and_(spikes, whole))), seen)
+            return splat(builder, form, spikes)
+
+        def several(number: int) -> None:
+            lent: Any = cgutils.alloca_once
+            totals, seen = [lent(builder, form) for _ in range(number)], lent(builder, INT)
+            for total in (*totals, seen):
+                builder.store(ir.Constant(total.type.pointee, None), total)
+            with cgutils.for_range(builder, rows, intp=QUAD) as row, cgutils.for_range(builder, each, intp=QUAD) as one:
+                place = builder.add(builder.mul(row.index, each), one.index)
+                spikes = word(row.index, one.index, place, seen)
+                of = builder.add(start, builder.mul(place, ir.Constant(QUAD, number * LANES)))
+                for total in totals:
+                    found = builder.load(at(context, builder, kinds[4], weights, of, form), align=4)
+                    found = builder.call(ones_of, [builder.and_(found, spikes)])
+                    builder.store(builder.add(builder.load(total), found), total)
+                    of = builder.add(of, ir.Constant(QUAD, LANES))
+            offset = splat(builder, shorts, builder.mul(builder.trunc(builder.load(seen), SHORT), low))
+            for number_of, total in enumerate(totals):
+                narrow = builder.mul(builder.trunc(builder.load(total), shorts), splat(builder, shorts, factor))
+                where = builder.add(to, ir.Constant(QUAD, number_of * LANES))
+                where = at(context, builder, kinds[8], inputs, where, shorts)
+                builder.store(builder.add(narrow, offset), where, align=2)
+
+        done = builder.append_basic_block("done")
+        choice = builder.switch(vectors, done)
+        for number in range(1, _TOGETHER + 1):
+            block = builder.append_basic_block(f"vectors{number}")
+            choice.add_case(ir.Constant(vectors.type, number), block)
+            builder.position_at_end(block)
+            several(number)
+            builder.branch(done)
+        builder.position_at_end(done)
+        return context.get_dummy_value()
+
+    return types.void(frame, begin, window, full, weights, start, vectors, scale, inputs, to), generate
+
+
+count_words: Any = intrinsic(_count_words)
+"""count_words(frame, begin, (rows, each, down), full, weights, start, vectors, (factor, low), inputs, to): for the
+window that begins at a bit of the frame, so many rows of so many words, `down` words apart, and for one to four vectors
+of channels, whose weights begin at `start`: write ``factor * popcount(w & s) + low * popcount(s)``, int16, from place
+`to` of the inputs on. Places are int64, factor and low int16."""
+
+
+@compiled
+def _fill(words: Any, first: Any, source: Any, shape: Any, frame: Any) -> None:
+    """Copy the spikes of a step, flat words from `first` on, into the frame, whose rows are whole words.
+
+    A word beyond the last may be read; what it has is not kept.
+    """
+    rows, size = source
+    above, before, pitch, _ = shape
+    shift = before % WORD
+    count, end = -(-(size + shift) // WORD), (size + shift) % WORD
+    for row in range(rows):
+        to = (row + above) * pitch + before // WORD
+        bit = row * size
+        at, right = first + bit // WORD, np.uint64(bit % WORD)
+        pair = np.uint64(words[at]) | np.uint64(words[at + 1]) << np.uint64(32)
+        frame[to] = np.uint32(pair >> right) << np.uint32(shift)
+        bit += WORD - shift
+        at, right = first + bit // WORD, np.uint64(bit % WORD)
+        for n in range(count - 1):
+            pair = np.uint64(words[at + n]) | np.uint64(words[at + n + 1]) << np.uint64(32)
+            frame[to + 1 + n] = np.uint32(pair >> right)
+        if end:
+            frame[to + count - 1] &= (np.uint32(1) << np.uint32(end)) - np.uint32(1)
+
+
+@compiled
+def popcounted(words: Any, span: Any, table: Any, room: Any, cells: Any) -> Any:
+    """Run neurons behind a one-bit convolution, sample by sample.
+
+    Args:
+        words: spikes, shape (source rows, words), uint32, and a word behind.
+        span: steps, rows of a sample before its first step, and the delay of the connection.
+        table: tables of :class:`Words`; ``(1 - low) << exponent`` and ``low << exponent``.
+        room: for the inputs of one sample, shape (steps, neurons in whole columns), int16, and a vector behind; and for
+            the frame, all 0, uint32.
+        cells: of :func:`~bitspike.sim.fast.neurons.binary`.
+
+    Returns:
+        How many samples were run in 32 bits.
+    """
+    (weights, full, source, shape, reach, (high, across, channels)), factor, low = table
+    inputs, frame = room
+    steps, lead, delay = span
+    spikes, flat = words.ravel(), inputs.ravel()
+    pitch = shape[2]
+    # Without padding, rows that are whole words are read where they lie.
+    straight = shape[0] == 0 and shape[1] == 0 and source[1] % WORD == 0
+    if straight:
+        frame, pitch = spikes, source[1] // WORD
+    window, scale = (reach[0], reach[1], reach[2] * pitch), (np.int16(factor), np.int16(low))
+    width, vectors, wide = inputs.shape[1], -(-channels // LANES), 0
+    for sample in range(len(words) // (lead + steps)):
+        for step in range(steps):
+            first = (sample * (lead + steps) + lead + step - delay) * words.shape[1]
+            if not straight:
+                _fill(spikes, first, source, shape, frame)
+                first = 0
+            to = step * width
+            for y in range(high):
+                for x in range(across):
+                    begin = (first + y * reach[3] * pitch) * WORD + x * reach[4]
+                    for vector in range(0, vectors, _TOGETHER):
+                        some = min(_TOGETHER, vectors - vector)
+                        start, place = vector * LANES * len(full), to + vector * LANES
+                        count_words(frame, begin, window, full, weights, start, some, scale, flat, place)
+                    to += channels
+            for rest in range(to, (step + 1) * width):
+                flat[rest] = 0
+        wide += run_sample(inputs, sample, cells)
+    return wide
