@@ -11,9 +11,9 @@ from typing import Any
 #: How much faster than the others a form that was not yet timed is taken to be: within that it is tried.
 _HOPE = 2.0
 #: By how much a run that was slower than the last one, on a machine with other work, raises the time of its form.
-_RISE = 1.25
+_RISE = 1.1
 #: What the time of the others becomes with each run, so that they are tried again now and then.
-_FADE = 0.99
+_FADE = 0.998
 
 
 class Choice:

@@ -147,6 +147,7 @@ def _windowed(connection: Conv2d | SumPool2d, graded: bool, source: Layout) -> D
         return Deliver(add=add)
     narrow, factor = make_windows(connection, source, COLUMN, small, np.int8), 1 << connection.exponent
     unit = narrow.unit
+    words = narrow.places if unit[1] else narrow.places[:0], narrow.pace
 
     def windows() -> tuple[Any, ...]:
         return narrow.tables, narrow.shape, unit, most, factor, zeros((narrow.frame,), np.int8)
@@ -155,7 +156,7 @@ def _windowed(connection: Conv2d | SumPool2d, graded: bool, source: Layout) -> D
         kernels.window_sums(events.parts, windows(), pairs, fresh, inputs)
 
     def run(events: BitEvents, span: Span, room: Room, cells: Cells) -> int:
-        return int(flow.windowed(_rows(events), span, windows(), _sample(events, span, room, cells), cells))
+        return int(flow.windowed(_rows(events), span, windows(), words, _sample(events, span, room, cells), cells))
 
     return Deliver(add=pour, flow=run)
 

@@ -1,5 +1,6 @@
 """Vectors of summed input in the compiled loops of the fast engine: bytes, and integers of 16 bits made of them."""
 
+from collections.abc import Callable
 from typing import Any
 
 from llvmlite import ir
@@ -99,6 +100,58 @@ def _add_events(context, array, places, span, sources, weights, down, unit):  # 
     return types.void(array, places, span, sources, weights, down, unit), generate
 
 
+def _add_words(context, array, words, span, places, weights, pace, down, unit):  # type: ignore[no-untyped-def]  # noqa: ANN001, ANN202, ARG001, PLR0917
+    def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
+        array, words, span, places, weights, pace, down, unit = arguments
+        kinds = signature.args
+        first, count = (builder.extract_value(span, side) for side in (0, 1))
+        room: Any = cgutils.alloca_once
+        left, one = room(builder, INT), ir.Constant(INT, 1)
+
+        def number(place: Any) -> Any:
+            return builder.sext(builder.load(at(context, builder, kinds[3], places, place, INT), align=4), QUAD)
+
+        def loop(rows: int, each: int, width: int) -> None:
+            form = ir.VectorType(BYTE, width)
+            sums = [room(builder, form) for _ in range(rows * each)]
+
+            def all_of(total: Any, use: Callable[[Any, Any], None]) -> None:
+                for row in range(rows):
+                    for vector in range(each):
+                        where = builder.add(total, ir.Constant(QUAD, vector * width))
+                        use(at(context, builder, kinds[0], array, where, form), sums[row * each + vector])
+                    total = builder.add(total, down)
+
+            with cgutils.for_range(builder, count, intp=QUAD) as word:
+                where = builder.add(first, word.index)
+                bits = builder.load(at(context, builder, kinds[1], words, where, INT), align=4)
+                builder.store(bits, left)
+                with builder.if_then(builder.icmp_unsigned("!=", bits, ir.Constant(INT, 0))):
+                    twice = builder.shl(word.index, ir.Constant(QUAD, 1))
+                    total, start = number(twice), number(builder.add(twice, ir.Constant(QUAD, 1)))
+                    all_of(total, lambda place, one: builder.store(builder.load(place, align=1), one))
+                    again, done = (builder.append_basic_block(name) for name in ("event", "last"))
+                    builder.branch(again)
+                    builder.position_at_end(again)
+                    bits = builder.load(left)
+                    bit = builder.zext(builder.cttz(bits, ir.Constant(ir.IntType(1), 1)), QUAD)
+                    given = builder.add(start, builder.mul(bit, pace))
+                    for total_of in sums:
+                        row = builder.load(at(context, builder, kinds[4], weights, given, form), align=1)
+                        builder.store(builder.add(builder.load(total_of), row), total_of)
+                        given = builder.add(given, ir.Constant(QUAD, width))
+                    bits = builder.and_(bits, builder.sub(bits, one))
+                    builder.store(bits, left)
+                    builder.cbranch(builder.icmp_unsigned("!=", bits, ir.Constant(INT, 0)), again, done)
+                    builder.position_at_end(done)
+                    all_of(total, lambda place, one: builder.store(builder.load(one), place, align=1))
+
+        _choose(builder, unit, loop)
+        return context.get_dummy_value()
+
+    return types.void(array, words, span, places, weights, pace, down, unit), generate
+
+
 def _write_turned(added: bool) -> Any:
     """Return the operation that turns sixteen rows of sixteen int16 over, and adds or writes the columns.
 
@@ -163,6 +216,10 @@ add_events: Any = intrinsic(_add_events)
 """add_events(array, places, (first, end), sources, weights, down, unit): the same for events `first` to `end` - 1.
 
 `places` are int32; of each, `sources` has where its weights begin and where in `array`, (sources, 2), int32."""
+add_words: Any = intrinsic(_add_words)
+"""add_words(array, words, (first, count), places, weights, pace, down, unit): the same for the events of so many words
+of 32 bits, the lowest first, uint32. Of word n `places` has where in `array` the weights of all its events are added,
+and where those of bit 0 begin, int32; those of the next bit begin `pace` farther. They are summed in registers."""
 accumulate: Any = intrinsic(_accumulate)
 """accumulate(array, place, weights, start, value): add `value` times sixteen int16 of `weights` to sixteen int16."""
 add_turned: Any = _write_turned(added=True)

@@ -18,6 +18,9 @@ from bitspike.sim.fast.layout import Layout
 from bitspike.sim.fast.sources import Array, placed
 from bitspike.sim.fast.sums import UNITS
 
+WORD = 32
+"""Sources of which one word of bits tells."""
+
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class Windows:
@@ -29,6 +32,9 @@ class Windows:
         reach: rows, places in each, weights in each; and from one row, and one place, of the frame to the next.
         inner: where in the frame the targets begin; their rows, places in each, and channels in each place.
         frame: places in the frame, times the channels of a place in whole vectors, and a vector more.
+        places: of each 32 sources where their weights are added, and where those of the first begin, (words, 2), int32;
+            of no words where they do not share one place.
+        pace: from the weights of a source to those of the next one in its place.
     """
 
     weights: Array
@@ -36,6 +42,8 @@ class Windows:
     reach: tuple[int, int, int, int, int]
     inner: tuple[int, int, int, int]
     frame: int
+    places: Array
+    pace: int
 
     @property
     def tables(self) -> tuple[Array, Array]:
@@ -109,9 +117,13 @@ def make_windows(connection: Windowed, source: Layout, lanes: int, weights: Arra
     reach = (rows.reach, columns.reach, stride, columns.extent * pitch, pitch)
     if stride == pitch:  # the weights of a row lie as its targets do
         reach = (rows.reach, 1, columns.reach * stride, columns.extent * pitch, pitch)
+    sources = np.stack([phase * table[0, 0, 0].size, first], axis=1).astype(np.int32)
+    together = source.channels == len(begins) and source.channels % WORD == 0 and bool((begins == begins[0]).all())
     return Windows(
         weights=placed(table.ravel()),
-        sources=np.stack([phase * (table[0, 0, 0].size), first], axis=1).astype(np.int32),
+        sources=sources,
+        places=np.ascontiguousarray(sources[::WORD, ::-1] if together else sources[:0]),
+        pace=table[0].size,
         reach=reach,
         inner=((rows.before * columns.extent + columns.before) * pitch, high, wide, channels),
         frame=rows.extent * columns.extent * pitch + lanes,
