@@ -82,7 +82,7 @@ class FastEngine:
         workers = min(workers, len(starts))
         waiting = iter(starts)
 
-        def work(_: int) -> None:
+        def work() -> None:
             for first in waiting:
                 rows = slice(first, min(first + size, len(spikes)))
                 session = self._session(rows.stop - first)
@@ -90,10 +90,13 @@ class FastEngine:
                 self._resting.append(session)
 
         if workers < 2:
-            work(0)
+            work()
         else:
-            with ThreadPoolExecutor(workers) as pool:
-                list(pool.map(work, range(workers)))
+            with ThreadPoolExecutor(workers - 1) as pool:
+                others = [pool.submit(work) for _ in range(workers - 1)]
+                work()
+                for other in others:
+                    other.result()
         ordered = {p.name: Trace(**traces[p.name]) for p in self.network.populations if p.name in kept}
         return Record(engine="fast", inputs=spikes, traces=ordered, latency=self.network.latencies())
 
