@@ -7,7 +7,7 @@ from fast_support import GEOMETRIES, assert_equal, windowed
 from bitspike.convert.connections import Conv2d, Dense
 from bitspike.convert.network import Input, IntegerNetwork, Population, Readout
 from bitspike.convert.weights import weights_of
-from bitspike.sim.fast import choice, delivery
+from bitspike.sim.fast import choice, delivery, sources
 from bitspike.sim.fast.choice import Choice
 from bitspike.sim.reference import run_reference
 
@@ -131,3 +131,18 @@ def test_the_least_work_is_picked_until_it_was_timed(monkeypatch):
     assert "events" in {run() for _ in range(600)}  # tried again
     works["planes"] = 1000.0
     assert [run() for _ in range(3)] == ["events"] * 3
+
+
+@pytest.mark.parametrize("size", [32, 64, 96, 1600])
+def test_places_of_spikes(size):
+    """Words with no bit, some, more than a vector of places holds, and all."""
+    random = np.random.default_rng(size)
+    spikes = (random.random((9, size)) < np.linspace(0, 1, 9)[:, None]).astype(np.uint8)
+    words = np.packbits(spikes, axis=1, bitorder="little").view(np.uint32)
+    offsets, active = np.zeros(10, np.int64), np.zeros(9, np.int64)
+    sources.measure_bits(words, offsets, active)
+    places = np.full(offsets[-1] + sources.BEYOND, -1, np.int32)
+    sources.list_bits(words, offsets, places, size)
+    for row, (begin, count) in enumerate(zip(offsets.tolist(), active.tolist(), strict=False)):
+        assert np.array_equal(places[begin : begin + count], np.flatnonzero(spikes[row]))
+        assert set(places[begin + count : offsets[row + 1]].tolist()) <= {size}

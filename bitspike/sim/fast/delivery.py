@@ -17,7 +17,8 @@ from bitspike.sim.fast.counting import by_source, count
 from bitspike.sim.fast.lanes import COLUMN
 from bitspike.sim.fast.layout import Layout
 from bitspike.sim.fast.planes import Lists, by_planes, count_rows, make_lists, make_planes
-from bitspike.sim.fast.popcounts import by_words, counts_bits, make_words, popcounted
+from bitspike.sim.fast.popcounts import by_words, make_words, popcounted
+from bitspike.sim.fast.processor import counts_bits
 from bitspike.sim.fast.sources import BEYOND, Array, BitEvents, Events, Room, empty, placed, whole, zeros
 from bitspike.sim.fast.vectors import BITS, LANES
 from bitspike.sim.fast.windows import make_windows

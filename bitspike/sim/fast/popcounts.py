@@ -6,12 +6,9 @@ are, the sums come out in the order of the inputs, and nothing is listed or turn
 instruction that counts the bits of many words takes several times as long.
 """
 
-import os
 from dataclasses import dataclass
-from functools import cache
 from typing import Any
 
-import llvmlite.binding
 import numpy as np
 from llvmlite import ir
 from numba import types
@@ -62,15 +59,6 @@ class Words:
         """How many words of a row meet vectors of weights, each word all those of its window."""
         rows, columns, channels = self.target
         return rows * columns * len(self.full) * -(-channels // LANES)
-
-
-@cache
-def counts_bits() -> bool:
-    """Whether the code that Numba makes here has an instruction that counts the bits of every word of a vector."""
-    given = os.environ.get("NUMBA_CPU_FEATURES")
-    if given is None and os.environ.get("NUMBA_CPU_NAME") is None:
-        return bool(llvmlite.binding.get_host_cpu_features().get("avx512vpopcntdq", False))
-    return "+avx512vpopcntdq" in (given or "")
 
 
 def by_words(connection: Conv2d, source: Layout) -> bool:

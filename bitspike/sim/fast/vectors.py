@@ -7,6 +7,7 @@ from typing import Any
 
 from llvmlite import ir
 from numba import types
+from numba.core import cgutils
 from numba.extending import intrinsic, register_model
 
 from bitspike.sim.fast.lanes import (
@@ -112,6 +113,33 @@ def _byte_bits(context, array, place):  # type: ignore[no-untyped-def]  # noqa: 
     return types.uint32(array, place), generate
 
 
+def _list_word(context, word, base, places, to):  # type: ignore[no-untyped-def]  # noqa: ANN001, ANN202, ARG001
+    def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
+        word, base, places, to = arguments
+        numbers, mask = ir.VectorType(BYTE, 64), ir.VectorType(ir.IntType(1), 64)
+        some = ir.VectorType(INT, LANES)
+        function: Any = cgutils.get_or_insert_function
+        kind = ir.FunctionType(numbers, [numbers, numbers, mask])
+        pack = function(builder.module, kind, "llvm.x86.avx512.mask.compress.v64i8")
+        every = ir.Constant(numbers, list(range(64)))
+        packed = builder.call(pack, [every, ir.Constant(numbers, None), builder.bitcast(word, mask)])
+        found, end = builder.ctpop(word), builder.append_basic_block("listed")
+        for first in range(0, 64, LANES):
+            order = ir.Constant(ir.VectorType(INT, LANES), list(range(first, first + LANES)))
+            part = builder.zext(builder.shuffle_vector(packed, packed, order), some)
+            where = builder.add(to, ir.Constant(QUAD, first))
+            place = at(context, builder, signature.args[2], places, where, some)
+            builder.store(builder.add(part, splat(builder, some, base)), place, align=4)
+            more = builder.append_basic_block(f"from{first + LANES}")
+            builder.cbranch(builder.icmp_unsigned(">", found, ir.Constant(QUAD, first + LANES)), more, end)
+            builder.position_at_end(more)
+        builder.branch(end)
+        builder.position_at_end(end)
+        return found
+
+    return types.uint64(word, base, places, to), generate
+
+
 def _ones(context, word):  # type: ignore[no-untyped-def]  # noqa: ANN001, ANN202, ARG001
     def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:  # noqa: ARG001
         return builder.ctpop(arguments[0])
@@ -163,5 +191,9 @@ trailing_zeros: Any = intrinsic(_trailing_zeros)
 """trailing_zeros(word): the place of the lowest 1 of a uint64."""
 ones: Any = intrinsic(_ones)
 """ones(word): how many bits of a uint64 are 1."""
+list_word: Any = intrinsic(_list_word)
+"""list_word(word, base, places, to): write ``base`` plus the place of each 1 of a uint64, int32, from place `to` on;
+return how many there are. Sixteen places more may be written. Only where
+:func:`~bitspike.sim.fast.processor.packs_bytes` holds."""
 byte_bits: Any = intrinsic(_byte_bits)
 """byte_bits(array, place): which of 32 bytes are not 0, a bit for each in a uint32, the first the lowest."""
