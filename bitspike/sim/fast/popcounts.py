@@ -25,8 +25,8 @@ from bitspike.sim.fast.vectors import LANES
 
 WORD = 32
 """Bits in a word."""
-_TOGETHER = 4
 #: Vectors of targets that a word of spikes meets before the next one is read.
+_TOGETHER = 4
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -94,55 +94,70 @@ def make_words(connection: Conv2d) -> Words:
     )
 
 
+class _Window:
+    """Emits what becomes of one window: the arguments of :data:`count_words`, with `vectors` known."""
+
+    def __init__(self, context: Any, builder: Any, kinds: Any, arguments: Any, vectors: int) -> None:
+        self.context, self.builder, self.kinds = context, builder, kinds
+        self.frame, begin, window, self.full, self.weights, self.start, _, scale, self.inputs, self.to = arguments
+        self.rows, self.each, self.down = (builder.extract_value(window, one) for one in range(3))
+        self.factor, self.low = (builder.extract_value(scale, one) for one in range(2))
+        self.first = builder.lshr(begin, ir.Constant(QUAD, 5))
+        self.shift = builder.and_(begin, ir.Constant(QUAD, 31))
+        self.form = ir.VectorType(INT, LANES)
+        lent: Any = cgutils.alloca_once
+        self.seen, self.totals = lent(builder, INT), [lent(builder, self.form) for _ in range(vectors)]
+        function: Any = cgutils.get_or_insert_function
+        self.ones = function(builder.module, ir.FunctionType(self.form, [self.form]), f"llvm.ctpop.v{LANES}i32")
+
+    def count(self) -> None:
+        """Count all words of all rows."""
+        builder = self.builder
+        for total in (self.seen, *self.totals):
+            builder.store(ir.Constant(total.type.pointee, None), total)
+        with cgutils.for_range(builder, self.rows, intp=QUAD) as row:
+            begin = builder.add(self.first, builder.mul(row.index, self.down))
+            place = builder.mul(row.index, self.each)
+            with cgutils.for_range(builder, self.each, intp=QUAD) as one:
+                self._meet(*(builder.add(other, one.index) for other in (begin, place)))
+
+    def _meet(self, where: Any, place: Any) -> None:
+        """Count the spikes of a word of the frame, and those that meet a weight 1; `place` is its number."""
+        builder = self.builder
+        pair = at(self.context, builder, self.kinds[0], self.frame, where, QUAD)
+        spikes = builder.trunc(builder.lshr(builder.load(pair, align=4), self.shift), INT)
+        whole = builder.load(at(self.context, builder, self.kinds[3], self.full, place, INT), align=4)
+        builder.store(builder.add(builder.load(self.seen), builder.ctpop(builder.and_(spikes, whole))), self.seen)
+        every = splat(builder, self.form, spikes)
+        of = builder.add(self.start, builder.mul(place, ir.Constant(QUAD, len(self.totals) * LANES)))
+        for total in self.totals:
+            row = builder.load(at(self.context, builder, self.kinds[4], self.weights, of, self.form), align=4)
+            met = builder.call(self.ones, [builder.and_(row, every)])
+            builder.store(builder.add(builder.load(total), met), total)
+            of = builder.add(of, ir.Constant(QUAD, LANES))
+
+    def write(self) -> None:
+        """Write the sums."""
+        builder, shorts = self.builder, ir.VectorType(SHORT, LANES)
+        offset = splat(builder, shorts, builder.mul(builder.trunc(builder.load(self.seen), SHORT), self.low))
+        factor = splat(builder, shorts, self.factor)
+        for number, total in enumerate(self.totals):
+            scaled = builder.mul(builder.trunc(builder.load(total), shorts), factor)
+            where = builder.add(self.to, ir.Constant(QUAD, number * LANES))
+            where = at(self.context, builder, self.kinds[8], self.inputs, where, shorts)
+            builder.store(builder.add(scaled, offset), where, align=2)
+
+
 def _count_words(context, frame, begin, window, full, weights, start, vectors, scale, inputs, to):  # type: ignore[no-untyped-def]  # noqa: ANN001, ANN202, ARG001, PLR0917
     def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
-        kinds = signature.args
-        frame, begin, window, full, weights, start, vectors, scale, inputs, to = arguments
-        rows, each, down = (builder.extract_value(window, one) for one in range(3))
-        factor, low = (builder.extract_value(scale, one) for one in range(2))
-        first = builder.lshr(begin, ir.Constant(QUAD, 5))
-        shift = builder.and_(begin, ir.Constant(QUAD, 31))
-        form, shorts = ir.VectorType(INT, LANES), ir.VectorType(SHORT, LANES)
-        function: Any = cgutils.get_or_insert_function
-        ones_of = function(builder.module, ir.FunctionType(form, [form]), f"llvm.ctpop.v{LANES}i32")
-
-        def word(row: Any, n: Any, place: Any, seen: Any) -> Any:
-            """Return a word of spikes, and count those that the window sees."""
-            where = builder.add(builder.add(first, builder.mul(row, down)), n)
-            pair = at(context, builder, kinds[0], frame, where, QUAD)
-            spikes = builder.trunc(builder.lshr(builder.load(pair, align=4), shift), INT)
-            whole = builder.load(at(context, builder, kinds[3], full, place, INT), align=4)
-            builder.store(builder.add(builder.load(seen), builder.ctpop(builder.and_(spikes, whole))), seen)
-            return splat(builder, form, spikes)
-
-        def several(number: int) -> None:
-            lent: Any = cgutils.alloca_once
-            totals, seen = [lent(builder, form) for _ in range(number)], lent(builder, INT)
-            for total in (*totals, seen):
-                builder.store(ir.Constant(total.type.pointee, None), total)
-            with cgutils.for_range(builder, rows, intp=QUAD) as row, cgutils.for_range(builder, each, intp=QUAD) as one:
-                place = builder.add(builder.mul(row.index, each), one.index)
-                spikes = word(row.index, one.index, place, seen)
-                of = builder.add(start, builder.mul(place, ir.Constant(QUAD, number * LANES)))
-                for total in totals:
-                    found = builder.load(at(context, builder, kinds[4], weights, of, form), align=4)
-                    found = builder.call(ones_of, [builder.and_(found, spikes)])
-                    builder.store(builder.add(builder.load(total), found), total)
-                    of = builder.add(of, ir.Constant(QUAD, LANES))
-            offset = splat(builder, shorts, builder.mul(builder.trunc(builder.load(seen), SHORT), low))
-            for number_of, total in enumerate(totals):
-                narrow = builder.mul(builder.trunc(builder.load(total), shorts), splat(builder, shorts, factor))
-                where = builder.add(to, ir.Constant(QUAD, number_of * LANES))
-                where = at(context, builder, kinds[8], inputs, where, shorts)
-                builder.store(builder.add(narrow, offset), where, align=2)
-
-        done = builder.append_basic_block("done")
+        vectors, done = arguments[6], builder.append_basic_block("done")
         choice = builder.switch(vectors, done)
         for number in range(1, _TOGETHER + 1):
-            block = builder.append_basic_block(f"vectors{number}")
-            choice.add_case(ir.Constant(vectors.type, number), block)
-            builder.position_at_end(block)
-            several(number)
+            builder.position_at_end(builder.append_basic_block(f"vectors{number}"))
+            choice.add_case(ir.Constant(vectors.type, number), builder.block)
+            window = _Window(context, builder, signature.args, arguments, number)
+            window.count()
+            window.write()
             builder.branch(done)
         builder.position_at_end(done)
         return context.get_dummy_value()
