@@ -1,6 +1,5 @@
 """Vectors of summed input in the compiled loops of the fast engine: bytes, and integers of 16 bits made of them."""
 
-from collections.abc import Callable
 from typing import Any
 
 from llvmlite import ir
@@ -100,51 +99,74 @@ def _add_events(context, array, places, span, sources, weights, down, unit):  # 
     return types.void(array, places, span, sources, weights, down, unit), generate
 
 
+class _Held:
+    """Emits sums of one unit that are held in registers while the weights of some events are added.
+
+    `array` and `weights` are (type, array); `down` is as in :data:`add_unit`.
+    """
+
+    def __init__(self, context: Any, builder: Any, array: Any, weights: Any, down: Any, parts: tuple[int, ...]) -> None:  # noqa: PLR0917
+        self.context, self.builder, self.array, self.weights, self.down = context, builder, array, weights, down
+        self.rows, self.each, self.width = parts
+        self.form = ir.VectorType(BYTE, self.width)
+        room: Any = cgutils.alloca_once
+        self.sums, self.left = [room(builder, self.form) for _ in range(self.rows * self.each)], room(builder, INT)
+
+    def _vector(self, array: Any, place: Any) -> Any:
+        kind, values = array
+        return at(self.context, self.builder, kind, values, place, self.form)
+
+    def move(self, place: Any, *, back: bool = False) -> None:
+        """Load the sums whose first is at a place of the array, or store them."""
+        for number, held in enumerate(self.sums):
+            if number and number % self.each == 0:
+                place = self.builder.add(place, self.down)
+            of = self.builder.add(place, ir.Constant(QUAD, number % self.each * self.width))
+            there = self._vector(self.array, of)
+            one, other = (held, there) if back else (there, held)
+            self.builder.store(self.builder.load(one, align=1), other, align=1)
+
+    def add(self, bits: Any, start: Any, pace: Any) -> None:
+        """Add the weights of each 1 of a word, of which there is one at least; those of bit 0 begin at `start`."""
+        builder = self.builder
+        again, done = (builder.append_basic_block(name) for name in ("event", "last"))
+        builder.store(bits, self.left)
+        builder.branch(again)
+        builder.position_at_end(again)
+        bits = builder.load(self.left)
+        bit = builder.zext(builder.cttz(bits, ir.Constant(ir.IntType(1), 1)), QUAD)
+        place = builder.add(start, builder.mul(bit, pace))
+        for held in self.sums:
+            builder.store(
+                builder.add(builder.load(held), builder.load(self._vector(self.weights, place), align=1)), held
+            )
+            place = builder.add(place, ir.Constant(QUAD, self.width))
+        bits = builder.and_(bits, builder.sub(bits, ir.Constant(INT, 1)))
+        builder.store(bits, self.left)
+        builder.cbranch(builder.icmp_unsigned("!=", bits, ir.Constant(INT, 0)), again, done)
+        builder.position_at_end(done)
+
+
 def _add_words(context, array, words, span, places, weights, pace, down, unit):  # type: ignore[no-untyped-def]  # noqa: ANN001, ANN202, ARG001, PLR0917
     def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
         array, words, span, places, weights, pace, down, unit = arguments
         kinds = signature.args
         first, count = (builder.extract_value(span, side) for side in (0, 1))
-        room: Any = cgutils.alloca_once
-        left, one = room(builder, INT), ir.Constant(INT, 1)
 
-        def number(place: Any) -> Any:
-            return builder.sext(builder.load(at(context, builder, kinds[3], places, place, INT), align=4), QUAD)
+        def number(kind: Any, numbers: Any, place: Any) -> Any:
+            return builder.load(at(context, builder, kind, numbers, place, INT), align=4)
 
-        def loop(rows: int, each: int, width: int) -> None:
-            form = ir.VectorType(BYTE, width)
-            sums = [room(builder, form) for _ in range(rows * each)]
-
-            def all_of(total: Any, use: Callable[[Any, Any], None]) -> None:
-                for row in range(rows):
-                    for vector in range(each):
-                        where = builder.add(total, ir.Constant(QUAD, vector * width))
-                        use(at(context, builder, kinds[0], array, where, form), sums[row * each + vector])
-                    total = builder.add(total, down)
-
+        def loop(*parts: int) -> None:
+            held = _Held(context, builder, (kinds[0], array), (kinds[4], weights), down, parts)
             with cgutils.for_range(builder, count, intp=QUAD) as word:
-                where = builder.add(first, word.index)
-                bits = builder.load(at(context, builder, kinds[1], words, where, INT), align=4)
-                builder.store(bits, left)
+                bits = number(kinds[1], words, builder.add(first, word.index))
                 with builder.if_then(builder.icmp_unsigned("!=", bits, ir.Constant(INT, 0))):
                     twice = builder.shl(word.index, ir.Constant(QUAD, 1))
-                    total, start = number(twice), number(builder.add(twice, ir.Constant(QUAD, 1)))
-                    all_of(total, lambda place, one: builder.store(builder.load(place, align=1), one))
-                    again, done = (builder.append_basic_block(name) for name in ("event", "last"))
-                    builder.branch(again)
-                    builder.position_at_end(again)
-                    bits = builder.load(left)
-                    bit = builder.zext(builder.cttz(bits, ir.Constant(ir.IntType(1), 1)), QUAD)
-                    given = builder.add(start, builder.mul(bit, pace))
-                    for total_of in sums:
-                        row = builder.load(at(context, builder, kinds[4], weights, given, form), align=1)
-                        builder.store(builder.add(builder.load(total_of), row), total_of)
-                        given = builder.add(given, ir.Constant(QUAD, width))
-                    bits = builder.and_(bits, builder.sub(bits, one))
-                    builder.store(bits, left)
-                    builder.cbranch(builder.icmp_unsigned("!=", bits, ir.Constant(INT, 0)), again, done)
-                    builder.position_at_end(done)
-                    all_of(total, lambda place, one: builder.store(builder.load(one), place, align=1))
+                    of = (twice, builder.add(twice, ir.Constant(QUAD, 1)))
+                    total, start = (builder.sext(number(kinds[3], places, place), QUAD) for place in of)
+                    held.move(total)
+                    held.add(bits, start, pace)
+                    held.move(total, back=True)
 
         _choose(builder, unit, loop)
         return context.get_dummy_value()
