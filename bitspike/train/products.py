@@ -3,8 +3,8 @@
 Bits are their own squares, so that x @ mu and x**2 @ (1 - mu**2) have the factor x in common: one product with both
 matrices under each other makes both. No gradient goes from the variance to x (arXiv 2505.17962). In bfloat16 the
 factors have 8 significant bits: bits and small whole numbers are exact, means of weights are rounded; sums are kept in
-single precision inside a product and rounded once. In float32, where few bits are set, dense products with them are
-made from their events; see :mod:`bitspike.train.events`.
+single precision inside a product and rounded once. Where few bits are set, dense products with them are made from
+their events; see :mod:`bitspike.train.events`.
 """
 
 from typing import Any, Literal, cast

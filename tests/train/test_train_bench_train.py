@@ -15,6 +15,7 @@ from bitspike.train.bench_train import TrainBench
 from bitspike.train.bench_train import bench_train as measure
 from bitspike.train.estimators import IWST
 from bitspike.train.gumbel import GumbelRao
+from bitspike.train.layers import dense
 from bitspike.train.registers import Neuron
 
 KEYS = {
@@ -152,13 +153,14 @@ def test_threads_are_set_for_all_and_put_back(small, monkeypatch):
 def test_each_side_has_its_own_products(small, monkeypatch):
     """Ours multiplies bfloat16; snnTorch's float32 products are rounded or not; nothing is left behind."""
     seen = []
-    linear = torch.nn.functional.linear
+    for module, name in ((torch.nn.functional, "linear"), (dense, "dense_moments")):
+        product = getattr(module, name)
 
-    def noted(*arguments):
-        seen.append((arguments[0].dtype, torch.get_float32_matmul_precision()))
-        return linear(*arguments)
+        def noted(*arguments, product=product):
+            seen.append((arguments[0].dtype, torch.get_float32_matmul_precision()))
+            return product(*arguments)
 
-    monkeypatch.setattr(torch.nn.functional, "linear", noted)
+        monkeypatch.setattr(module, name, noted)
     before = torch.get_float32_matmul_precision()
     spikes, labels = synthetic(1)[0]
     found = {}

@@ -53,15 +53,29 @@ def test_the_number_of_threads_changes_nothing():
         assert all(torch.equal(one, other) for one, other in zip(found[0], others, strict=True))
 
 
-def test_many_bits_and_other_types_are_left_to_dense_products():
-    many, few = torch.zeros(10, 100), torch.zeros(10, 100)
-    limit = int(MOST * 1000)
+@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
+def test_many_bits_and_other_types_are_left_to_dense_products(dtype):
+    many, few = torch.zeros(10, 100, dtype=dtype), torch.zeros(10, 100, dtype=dtype)
+    limit = int(MOST[dtype] * 1000)
     many.view(-1)[: limit + 1] = 1
     few.view(-1)[:limit] = 1
     assert find_events(few) is not None
     assert find_events(many) is None
-    assert find_events(few.bfloat16()) is None
-    assert find_events(torch.empty(0, 5)) is not None
+    assert find_events(few.double()) is None
+    assert find_events(torch.empty(0, 5, dtype=dtype)) is not None
+
+
+@pytest.mark.parametrize("shape", SHAPES, ids=str)
+def test_bfloat16_is_rounded_once(shape):
+    """Its sums are those of float32, of factors that bfloat16 holds."""
+    bits, weights, gradient = (one.bfloat16() for one in drawn(shape, 0.2))
+    events, wide = find_events(bits, most=1.0), find_events(bits.float(), most=1.0)
+    for found, expected in (
+        (events.times(weights), wide.times(weights.float())),
+        (events.outer(gradient), wide.outer(gradient.float())),
+    ):
+        assert found.dtype == torch.bfloat16
+        assert torch.equal(found, expected.bfloat16())
 
 
 @pytest.mark.parametrize("rows", [24, 12])
