@@ -40,19 +40,20 @@ def find_events(words: Any, most: Any, starts: Any, places: Any) -> Any:
         How many there are, or -1 where they are more than `most`.
     """
     rows, columns = words.shape
-    at, number = 0, 0
+    at, number = np.uint64(0), 0
     for row in range(rows):
         line = words[row]
         for begin in range(0, columns, CHUNK):
             starts[number] = at
             number += 1
-            for column in range(begin, min(columns, begin + CHUNK)):
+            # Places without a sign: one with a sign is asked each time whether it counts from the end.
+            for column in range(np.uint64(begin), np.uint64(min(columns, begin + CHUNK))):
                 places[at] = column
-                at += line[column] != 0
-        if at > most:
+                at += np.uint64(line[column] != 0)
+        if np.int64(at) > most:
             return -1
     starts[number] = at
-    return at
+    return np.int64(at)
 
 
 @compiled
@@ -71,16 +72,16 @@ def turn_events(starts: Any, places: Any, columns: Any, heads: Any, turned: Any)
         first, last = chunk * CHUNK, min(rows, (chunk + 1) * CHUNK)
         head = heads[chunk]
         head[:] = 0
-        for at in range(starts[first * lists], starts[last * lists]):
-            head[places[at] + 1] += 1
+        for at in range(np.uint64(starts[first * lists]), np.uint64(starts[last * lists])):
+            head[np.uint64(places[at]) + np.uint64(1)] += 1
         head[0] = starts[first * lists]
         for column in range(columns):
             head[column + 1] += head[column]
         free = head.copy()
         for row in range(first, last):
-            for at in range(starts[row * lists], starts[(row + 1) * lists]):
-                column = places[at]
-                turned[free[column]] = row - first
+            for at in range(np.uint64(starts[row * lists]), np.uint64(starts[(row + 1) * lists])):
+                column = np.uint64(places[at])
+                turned[np.uint64(free[column])] = row - first
                 free[column] += 1
 
 
