@@ -80,9 +80,9 @@ def turn_events(starts: Any, places: Any, columns: Any, heads: Any, turned: Any)
         free = head.copy()
         for row in range(first, last):
             for at in range(np.uint64(starts[row * lists]), np.uint64(starts[(row + 1) * lists])):
-                column = np.uint64(places[at])
-                turned[np.uint64(free[column])] = row - first
-                free[column] += 1
+                of = np.uint64(places[at])
+                turned[np.uint64(free[of])] = row - first
+                free[of] += 1
 
 
 @compiled
