@@ -3,6 +3,9 @@
 Probabilities p become softmax(log(p) / T). Of one network that divides its logits by T (Guo, Pleiss, Sun, Weinberger,
 arXiv 1706.04599); of an average of networks it acts on the average. No T moves the most probable class. It is fitted on
 the validation part and costs a chip nothing: read-outs stay the integers that they are.
+
+A small validation part says little of T, and one without a mistake would have it 0: the first mistake of the test part
+then costs without bounds. So log T has a normal prior of mean 0, which many samples overrule.
 """
 
 import numpy as np
@@ -10,8 +13,12 @@ import numpy as np
 from bitspike.errors import UsageError
 from bitspike.train.calibration import Labels, Probabilities, softmax
 
-#: No temperature outside is sought: a part without a mistake has no best one.
+#: No temperature outside is sought.
 LOWEST, HIGHEST = 0.05, 20.0
+#: Deviation of the prior of log T. Of 1, 0.5 and 0.3 and no prior, 0.5 or 0.3 had the smallest NLL where 180 samples of
+#: the digits fit it and others judge: 0.075 and 0.072 (no prior 0.19, no temperature 0.069) for the most probable bits,
+#: 0.114 and 0.115 (0.13 and 0.17) for a posterior of three tenths of the sharpness, which needs one of 0.4.
+DEVIATION = 0.5
 _HALVINGS = 60
 _SMALLEST = 1e-300
 
@@ -28,10 +35,10 @@ def heated(probabilities: Probabilities, temperature: float) -> Probabilities:
 
 
 def fit_temperature(probabilities: Probabilities, labels: Labels) -> float:
-    """Return the temperature in 0.05..20 under which the labels have the smallest NLL.
+    """Return the most probable temperature in 0.05..20, given the labels and the prior.
 
-    The NLL is convex in b = 1 / T with the slope mean(sum_c p_b(c) log p(c) - log p(label)); its zero is found by
-    halving, on a logarithmic scale.
+    With b = 1 / T the mean NLL has the slope mean(sum_c p_b(c) log p(c) - log p(label)) in b, and the prior adds
+    (log T)**2 / (2 * DEVIATION**2 * samples). A zero of the sum's slope is found by halving, on a logarithmic scale.
 
     Args:
         probabilities: shape (samples, classes), of samples that the network was not trained on.
@@ -51,8 +58,9 @@ def fit_temperature(probabilities: Probabilities, labels: Labels) -> float:
     for _ in range(_HALVINGS):
         middle = (low + high) / 2.0
         expected = (softmax(logarithms / np.exp(middle)) * logarithms).sum(axis=1).mean()
+        prior = middle * np.exp(middle) / (DEVIATION**2 * len(labels))
         # Too sure of itself: the temperature has to rise.
-        low, high = (middle, high) if expected > wanted else (low, middle)
+        low, high = (middle, high) if expected - wanted > prior else (low, middle)
     return float(np.exp((low + high) / 2.0))
 
 

@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 
 from bitspike.errors import UsageError
 from bitspike.train.calibration import calibration, softmax
-from bitspike.train.temperature import HIGHEST, LOWEST, fit_temperature, heated
+from bitspike.train.temperature import DEVIATION, HIGHEST, LOWEST, fit_temperature, heated
 
 
 def drawn(seed, samples=400, classes=4, heat=1.0):
@@ -23,14 +23,20 @@ def nll(probabilities, labels):
     return calibration(probabilities, labels).nll
 
 
-@given(st.integers(0, 2**32 - 1), st.floats(0.3, 4))
-def test_no_temperature_of_a_grid_is_better(seed, heat):
-    logits, labels = drawn(seed, heat=heat)
+def cost(probabilities, labels, temperature):
+    """Mean NLL at a temperature, with the prior's share."""
+    prior = (np.log(temperature) / DEVIATION) ** 2 / 2
+    return nll(heated(probabilities, temperature), labels) + prior / len(labels)
+
+
+@given(st.integers(0, 2**32 - 1), st.floats(0.3, 4), st.sampled_from([10, 400]))
+def test_no_temperature_of_a_grid_is_better(seed, heat, samples):
+    logits, labels = drawn(seed, heat=heat, samples=samples)
     probabilities = softmax(logits)
     found = fit_temperature(probabilities, labels)
     assert LOWEST < found < HIGHEST
-    best = nll(heated(probabilities, found), labels)
-    assert all(best <= nll(heated(probabilities, each), labels) + 1e-9 for each in np.geomspace(0.1, 10, 41))
+    best = cost(probabilities, labels, found)
+    assert all(best <= cost(probabilities, labels, each) + 1e-9 for each in np.geomspace(0.1, 10, 41))
 
 
 @pytest.mark.parametrize("heat", [0.5, 1.0, 3.0])
@@ -47,10 +53,13 @@ def test_of_one_network_it_divides_the_logits_and_no_decision_moves(seed, temper
     assert np.array_equal(probabilities.argmax(axis=1), logits.argmax(axis=1))
 
 
-def test_without_a_mistake_the_lowest_is_taken_and_without_a_right_one_the_highest():
-    sure = softmax(np.array([[2.0, 0.0], [0.0, 2.0]]))
-    assert fit_temperature(sure, np.array([0, 1])) == pytest.approx(LOWEST)
-    assert fit_temperature(sure, np.array([1, 0])) == pytest.approx(HIGHEST)
+def test_a_few_samples_without_a_mistake_make_no_prediction_certain():
+    sure = softmax(np.array([[2.0, 0.0], [0.0, 2.0]] * 20))
+    found = fit_temperature(sure, np.array([0, 1] * 20))
+    assert 0.3 < found < 1
+    # The next sample is wrong: it costs less than e**7, where the lowest temperature made it e**40.
+    assert nll(heated(sure[:1], found), np.array([1])) < 7
+    assert fit_temperature(sure, np.array([1, 0] * 20)) > 1
 
 
 def test_probabilities_of_0_stay_finite():
