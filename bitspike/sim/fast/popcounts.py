@@ -56,7 +56,7 @@ class Words:
 
     @property
     def met(self) -> int:
-        """How many words of a row meet vectors of weights, each word all those of its window."""
+        """How often a word of spikes meets a vector of weights in a row: all words of all windows, all vectors."""
         rows, columns, channels = self.target
         return rows * columns * len(self.full) * -(-channels // LANES)
 
