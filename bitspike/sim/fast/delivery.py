@@ -29,8 +29,9 @@ Cells = tuple[Any, ...]
 Span = tuple[int, int, int]
 Add = Callable[[Events, Array, Array, bool], None]
 Flow = Callable[[BitEvents, Span, Room, Cells], int | None]
-
 Loop = Callable[[Span, Array, Room, Cells], int]
+#: The work for so many rows, and the run.
+Form = tuple[Callable[[int], float], Flow]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -168,7 +169,7 @@ def _by_activity(connection: Conv2d, few: Deliver, source: Layout, target: Layou
     each = _EVENT + vectors * _ADDED // math.prod(connection.stride)
     low = connection.weights.low if isinstance(connection.weights, BinaryWeights) else 0
     factors = (1 - low) << connection.exponent, low << connection.exponent
-    always: dict[str, tuple[Callable[[int], float], Flow]] = {}
+    always: dict[str, Form] = {}
     choice = Choice()
     if by_words(connection, source) and counts_bits():
         always["words"] = _word_form(connection, factors)
@@ -199,10 +200,8 @@ def _by_activity(connection: Conv2d, few: Deliver, source: Layout, target: Layou
     return Deliver(add=add, flow=run)
 
 
-def _plane_form(
-    connection: Conv2d, factors: tuple[int, int], lists: Callable[[], Lists]
-) -> tuple[Callable[[int], float], Flow]:
-    """The work for so many rows, and the run, of :func:`~bitspike.sim.fast.flow.planes`."""
+def _plane_form(connection: Conv2d, factors: tuple[int, int], lists: Callable[[], Lists]) -> Form:
+    """By :func:`~bitspike.sim.fast.flow.planes`."""
     block = (
         connection.shape[0] * _TARGET
         + connection.weights.matrix().size // 2 * math.prod(connection.target_shape[1:]) * _COUNTED
@@ -222,8 +221,8 @@ def _plane_form(
     return lambda rows: float(-(-rows // BITS) * block), run
 
 
-def _word_form(connection: Conv2d, factors: tuple[int, int]) -> tuple[Callable[[int], float], Flow]:
-    """The work for so many rows, and the run, of :func:`~bitspike.sim.fast.popcounts.popcounted`."""
+def _word_form(connection: Conv2d, factors: tuple[int, int]) -> Form:
+    """By :func:`~bitspike.sim.fast.popcounts.popcounted`."""
     words = make_words(connection)
 
     def run(events: BitEvents, span: Span, room: Room, cells: Cells) -> int:
