@@ -102,6 +102,61 @@ def test_channels_side_by_side(name, shape, case, chosen):
     assert (form in taken) == (form == "events" or shape[0] == 1 or not gaps)
 
 
+@pytest.mark.parametrize("form", ["words", "planes", "events"])
+@pytest.mark.parametrize(
+    ("shape", "view"), [((16, 4, 4), (1, 16, 16)), ((32, 4, 6), (32, 8, 3)), ((4, 8, 6), (16, 4, 3))]
+)
+def test_a_source_seen_in_another_shape(form, shape, view, chosen):
+    """A window may see the neurons of a population as other channels and places than those that they were made as."""
+    chosen(form)
+    random = np.random.default_rng(4)
+    spread, seen = (
+        Conv2d(source=source, target=target, source_shape=of, kernel=kernel,
+               weights=weights_of(random.choice([-1, 1], (out, of[0] * kernel[0] * kernel[1]))))
+        for source, target, of, kernel, out in (
+            ("input", "zero", (2, *shape[1:]), (1, 1), shape[0]), ("zero", "one", view, (3, 2), 32)
+        )
+    )  # fmt: skip
+    network = IntegerNetwork(
+        name="views",
+        steps=4,
+        inputs=(Input(name="input", shape=spread.source_shape),),
+        populations=tuple(
+            Population(name=c.target, shape=c.target_shape, dv=900, vth=1, bias_mantissa=np.zeros(c.shape[0], np.int32))
+            for c in (spread, seen)
+        ),
+        connections=(spread, seen),
+        readouts=(Readout(population="one", kind="spike_count"),),
+    )
+    spikes = (random.random((5, 4, network.input_size)) < 0.5).astype(np.uint8)
+    assert run_somewhere(network, spikes)
+    assert_equal(network, spikes)
+
+
+def test_targets_seen_in_other_shapes():
+    """Two windows end in a population, which each sees as other channels and places; and a third in its own."""
+    random = np.random.default_rng(6)
+    ends = [
+        Conv2d(source=source, target="one", source_shape=of, kernel=(1, 1),
+               weights=weights_of(random.choice(kinds, (out, of[0]))))
+        for source, of, out, kinds in (
+            ("a", (2, 4, 4), 16, (-1, 1)), ("b", (1, 16, 16), 1, (-3, 5)), ("a", (2, 4, 4), 16, (-1, 1)),
+            ("b", (4, 8, 8), 4, (0, 1)),
+        )
+    ]  # fmt: skip
+    network = IntegerNetwork(
+        name="ends",
+        steps=4,
+        inputs=(Input(name="a", shape=(2, 4, 4)), Input(name="b", shape=(1, 16, 16))),
+        populations=(Population(name="one", shape=(16, 4, 4), dv=900, vth=1, bias_mantissa=np.zeros(256, np.int32)),),
+        connections=tuple(ends),
+        readouts=(Readout(population="one", kind="spike_count"),),
+    )
+    spikes = (random.random((5, 4, network.input_size)) < 0.5).astype(np.uint8)
+    assert run_somewhere(network, spikes)
+    assert_equal(network, spikes)
+
+
 def run_somewhere(network, spikes):
     """Whether neurons behind the convolution spike, so that equality is not claimed on silence."""
     return run_reference(network, spikes).traces["one"].spikes.any()

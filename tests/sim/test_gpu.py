@@ -2,6 +2,7 @@
 
 import numpy as np
 import pytest
+from fast_support import assert_same_traces
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from strategies import networks, spatial_networks, spikes_for
@@ -19,13 +20,7 @@ ANY = st.one_of(networks(graded=True, inputs=(1, 2), heads=True), spatial_networ
 
 
 def assert_equal(network, spikes, device):
-    expected, found = run_reference(network, spikes), gpu.run(network, spikes, device=device)
-    assert list(found.traces) == list(expected.traces)
-    for name, trace in expected.traces.items():
-        for quantity in ("spikes", "u", "v"):
-            one, other = getattr(trace, quantity), getattr(found.traces[name], quantity)
-            assert one.dtype == other.dtype
-            assert np.array_equal(one, other), (name, quantity)
+    assert_same_traces(run_reference(network, spikes), gpu.run(network, spikes, device=device))
 
 
 @settings(max_examples=60, deadline=None)

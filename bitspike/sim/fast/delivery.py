@@ -75,6 +75,9 @@ def prepare(connection: Connection, graded: bool, source: Layout, target: Layout
     if isinstance(connection, Identity):
         return _identity(connection, graded, target.rank[source.order])
     if isinstance(connection, Conv2d | SumPool2d):
+        if target.channels != connection.target_shape[0]:  # the targets lie as another window's channels and places
+            effective = connection.deliver(np.eye(connection.shape[1], dtype=np.int64)).T
+            return _added(effective[target.order][:, source.order], graded)
         events = _windowed(connection, graded, source)
         if isinstance(connection, Conv2d) and isinstance(connection.weights, BinaryWeights) and not graded:
             return _by_activity(connection, events, source, target)
@@ -87,8 +90,13 @@ def _dense(connection: Dense, graded: bool, source: Layout, target: Layout) -> D
     matrix = connection.weights.matrix()[target.order][:, source.order]
     if isinstance(connection.weights, BinaryWeights) and not graded:
         return _counted(matrix, connection.weights.low, connection.exponent)
+    return _added(matrix << connection.exponent, graded)
+
+
+def _added(matrix: Array, graded: bool) -> Deliver:
+    """Rows of effective weights, (targets, sources) in the engine's orders, are added."""
     weights = zeros((matrix.shape[1], whole(matrix.shape[0])), np.int16)
-    weights[:, : matrix.shape[0]] = matrix.T << connection.exponent
+    weights[:, : matrix.shape[0]] = matrix.T
 
     def add(events: Events, pairs: Array, inputs: Array, fresh: bool) -> None:
         if fresh:

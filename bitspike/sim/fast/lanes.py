@@ -15,6 +15,9 @@ from numba.extending import intrinsic, models
 COLUMN = 32
 """Bytes in a vector of bits, and neurons of which one bit in each of them tells: arrays have whole columns."""
 
+WORD = 32
+"""Bits in a word of spikes, one for each of so many neurons."""
+
 QUAD, INT, SHORT, BYTE = ir.IntType(64), ir.IntType(32), ir.IntType(16), ir.IntType(8)
 
 

@@ -17,14 +17,12 @@ from numba.extending import intrinsic
 
 from bitspike.compiled import compiled
 from bitspike.convert.connections import Conv2d
-from bitspike.sim.fast.lanes import INT, QUAD, SHORT, at, splat
+from bitspike.sim.fast.lanes import INT, QUAD, SHORT, WORD, at, splat
 from bitspike.sim.fast.layout import Layout
 from bitspike.sim.fast.neurons import run_sample
 from bitspike.sim.fast.sources import Array, placed
 from bitspike.sim.fast.vectors import LANES
 
-WORD = 32
-"""Bits in a word."""
 #: Vectors of targets that a word of spikes meets before the next one is read.
 _TOGETHER = 4
 
@@ -62,8 +60,11 @@ class Words:
 
 
 def by_words(connection: Conv2d, source: Layout) -> bool:
-    """Whether a one-bit convolution of binary spikes can be counted so: one group, and windows without gaps."""
-    beside = connection.source_shape[0] in {1, source.channels}
+    """Whether a one-bit convolution of binary spikes can be counted so: one group, and windows without gaps.
+
+    The source's channels lie side by side where it is kept as the connection sees it; one may see it in another shape.
+    """
+    beside = connection.source_shape[0] == source.channels
     return connection.groups == 1 and connection.dilation[1] == 1 and beside
 
 

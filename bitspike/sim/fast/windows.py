@@ -13,13 +13,10 @@ import numpy as np
 import numpy.typing as npt
 
 from bitspike.convert.connections import Windowed
-from bitspike.sim.fast.lanes import COLUMN
+from bitspike.sim.fast.lanes import COLUMN, WORD
 from bitspike.sim.fast.layout import Layout
 from bitspike.sim.fast.sources import Array, placed
 from bitspike.sim.fast.sums import UNITS
-
-WORD = 32
-"""Sources of which one word of bits tells."""
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -32,8 +29,8 @@ class Windows:
         reach: rows, places in each, weights in each; and from one row, and one place, of the frame to the next.
         inner: where in the frame the targets begin; their rows, places in each, and channels in each place.
         frame: places in the frame, times the channels of a place in whole vectors, and a vector more.
-        places: of each 32 sources where their weights are added, and where those of the first begin, (words, 2), int32;
-            of no words where they do not share one place.
+        places: of each word of sources where their weights are added, and where those of the first begin, (words, 2),
+            int32; of no words where they do not share one place.
         pace: from the weights of a source to those of the next one in its place.
     """
 
