@@ -16,18 +16,19 @@ from torch.nn import functional
 
 from bitspike.errors import UsageError
 from bitspike.train.augment import moved_images
-from bitspike.train.build import build_estimator, build_finishing, build_network, build_prior
+from bitspike.train.build import build_estimator, build_network, build_prior
 from bitspike.train.data import load_samples
 from bitspike.train.denormals import flushed_denormals
 from bitspike.train.encode import Stream, permutation, words
+from bitspike.train.finishing import Finishing
 from bitspike.train.model import SpikingNetwork
 from bitspike.train.moves import fresh_spikes, moved_labels
 from bitspike.train.processes import Processes, Share, fingerprint
 from bitspike.train.products import chosen_precision
 from bitspike.train.recipe import Recipe
-from bitspike.train.rule_recipe import DistilRecipe, RuleRecipe
+from bitspike.train.rule_recipe import RuleRecipe
 from bitspike.train.rules import build_updater
-from bitspike.train.running_means import MEAN, follow, means_in_place
+from bitspike.train.running_means import means_in_place
 from bitspike.train.schedule import Schedule
 
 Metrics = dict[str, float | int]
@@ -68,7 +69,7 @@ class Trainer:
                 f"training.batch: found {recipe.training.batch}; "
                 f"expected at least {processes.count}, a sample for each process"
             )
-        if recipe.rule != RuleRecipe() or recipe.distil != DistilRecipe():
+        if recipe.rule != RuleRecipe() or recipe.distil.of_a_rule:
             if processes.count > 1:
                 raise UsageError("devices: found several processes; expected one with [rule] or [distil]")
             if processes.device.type != "cpu":
@@ -79,7 +80,7 @@ class Trainer:
         self.model = build_network(recipe).to(processes.device)
         self.model.precision = chosen_precision(recipe.training.precision, processes.device)
         self._estimator = build_estimator(recipe.estimator)
-        self._finishing = build_finishing() if recipe.finish.epochs > 0 else self._estimator
+        self._finishing = Finishing(recipe, self.model, processes.device) if recipe.finish.epochs > 0 else None
         self.optimiser: torch.optim.Optimizer = torch.optim.Adam(
             [
                 {"params": self.model.locations()},
@@ -104,11 +105,12 @@ class Trainer:
 
     def moments(self, epoch: int) -> tuple[str, ...]:
         """Return the names of what the optimiser keeps of each parameter after an epoch."""
-        return (*self._moments, MEAN) if self._averages(epoch) else self._moments
+        finish = self._finish(epoch)
+        return self._moments if finish is None else (*self._moments, *finish.moments)
 
-    def _averages(self, epoch: int) -> bool:
-        """Whether a running mean of the parameters is kept in an epoch."""
-        return self.schedule.finishing(epoch) and self.recipe.finish.average > 0
+    def _finish(self, epoch: int) -> Finishing | None:
+        """Return the finish in its epochs, and None before."""
+        return self._finishing if self.schedule.finishing(epoch) else None
 
     @property
     def steps(self) -> int:
@@ -149,6 +151,8 @@ class Trainer:
         if epoch == self.schedule.before + 1:
             # Straight gradients are far larger than those that the mean of squares remembers: steps would be too.
             self.optimiser.state.clear()
+        if (finish := self._finish(epoch)) is not None:
+            finish.begin(self.optimiser)
         rates = self.schedule.rates(epoch)
         for group, rate in zip(self.optimiser.param_groups, rates, strict=True):
             group["lr"] = rate
@@ -207,14 +211,16 @@ class Trainer:
     @contextmanager
     def _averaged(self, epoch: int) -> Iterator[None]:
         """Let the network have the running means in this block, where an epoch keeps them."""
-        with means_in_place(self.optimiser, self._trained() if self._averages(epoch) else ()):
+        finish = self._finish(epoch)
+        with means_in_place(self.optimiser, self._trained() if finish is not None and finish.averages else ()):
             yield
 
     def _step(self) -> None:
-        """Make an update, and take it into the running means."""
+        """Make an update."""
         self.optimiser.step()
-        if self._averages(self.epoch + 1):
-            follow(self.optimiser, self._trained(), share=self.recipe.finish.average)
+        finish = self._finish(self.epoch + 1)
+        if finish is not None:
+            finish.stepped(self.optimiser, self._trained())
 
     def _totals(self, loss: float, right: int, seen: int) -> tuple[float, int, int]:
         """Return the sums over all processes."""
@@ -244,7 +250,7 @@ class Trainer:
     def _update(
         self, spikes: Tensor, labels: Tensor, generator: torch.Generator, epoch: int, share: Share
     ) -> tuple[Tensor, float]:
-        sharpness, finish = self.schedule.sharpness(epoch), self.schedule.finishing(epoch)
+        sharpness, finish = self.schedule.sharpness(epoch), self._finish(epoch)
         if self._rule is not None:
             with flushed_denormals():
                 return self._rule.update(spikes, labels, generator, sharpness)
@@ -253,21 +259,23 @@ class Trainer:
             logits, auxiliary = self.model.noisy(
                 spikes,
                 generator,
-                estimator=self._finishing if finish else self._estimator,
-                sharpness=math.inf if finish else sharpness,
-                floor=self.recipe.finish.width if finish else estimator.floor,
+                estimator=self._estimator if finish is None else finish.estimator,
+                sharpness=sharpness if finish is None else math.inf,
+                floor=estimator.floor if finish is None else finish.width,
                 auxiliary=estimator.auxiliary > 0,
                 share=share,
             )
             error = functional.cross_entropy(logits, labels)
-            loss = error + estimator.auxiliary * auxiliary if estimator.auxiliary > 0 else error
+            loss = error if finish is None else finish.loss(spikes, logits, labels)
+            if estimator.auxiliary > 0:
+                loss = loss + estimator.auxiliary * auxiliary
             posterior = self.recipe.posterior
             if posterior.kl > 0:
                 divergence = self.model.kl(build_prior(posterior), sharpness=sharpness)
                 loss = loss + posterior.kl * divergence / len(self._samples)
             self.optimiser.zero_grad()
             loss.backward()  # type: ignore[no-untyped-call]
-            if finish:
+            if finish is not None:
                 # Deviations have no part in a certain network; the optimiser keeps a state of them all the same.
                 for scale in self.model.scales():
                     scale.grad = torch.zeros_like(scale)

@@ -176,7 +176,7 @@ class Recipe(Checked):
             pairs = getattr(self.data, key)
             if pairs and len(pairs) != found:
                 raise UsageError(f"data.{key}: found {len(pairs)} classes; expected {found}, as the last layer has")
-            if pairs and self.distil.teacher not in ("none", "self"):
+            if pairs and self.distil.teacher not in ("none", "self", "posterior"):
                 raise UsageError(f"data.{key}: found classes with distil.teacher {self.distil.teacher}; expected []")
         # Where only the files say how many classes there are, training looks; a recipe is read without its data.
         if classes is not None and found != classes:
@@ -203,8 +203,11 @@ class Recipe(Checked):
             raise UsageError(f"finish.epochs: found {self.finish.epochs}; expected {less}")
         if self.finish.epochs == 0 and self.finish != FinishRecipe():
             raise UsageError("finish.epochs: found 0 with other keys of [finish]; expected 1 or more")
-        if self.finish.epochs > 0 and (self.rule != RuleRecipe() or self.distil != DistilRecipe()):
-            raise UsageError(f"finish.epochs: found {self.finish.epochs}; expected 0 with [rule] or [distil]")
+        if self.finish.epochs > 0 and (self.rule != RuleRecipe() or self.distil.of_a_rule):
+            other = "[rule] or another distil.teacher than posterior"
+            raise UsageError(f"finish.epochs: found {self.finish.epochs}; expected 0 with {other}")
+        if self.finish.epochs == 0 and self.distil.teacher == "posterior":
+            raise UsageError("finish.epochs: found 0; expected 1 or more with distil.teacher posterior")
 
     def network_shapes(self) -> tuple[tuple[int, ...], ...]:
         """Return the shapes of the input and of each population.

@@ -85,14 +85,15 @@ class DistilRecipe(Checked):
     """Who else than the labels teaches.
 
     Attributes:
-        teacher: ``none``; ``self``, the mean over the steps, which teaches each step; or the path of a finished run's
-            folder, relative to the working directory, whose most probable bits teach the mean over the steps. Write
-            ``./self`` for a folder of that name.
+        teacher: ``none``; ``self``, the mean over the steps, which teaches each step; ``posterior``, the network of the
+            posterior's means before a finish, which teaches the bits in it; or the path of a finished run's folder,
+            relative to the working directory, whose most probable bits teach the mean over the steps. Write ``./self``
+            for a folder of such a name.
         weight: g, the teacher's share of the loss; the labels have 1 - g.
         temperature: both sides' logits are divided by it, and the teacher's part is multiplied by its square.
     """
 
-    teacher: str = ruled(Rule("none, self, or the path of a run folder", _names_teacher), "none")
+    teacher: str = ruled(Rule("none, self, posterior, or the path of a run folder", _names_teacher), "none")
     weight: float = ruled(real(0, 1), 0.5)
     temperature: float = ruled(real(0, 1e3, above=True), 2.0)
 
@@ -101,7 +102,14 @@ class DistilRecipe(Checked):
         for key in ("weight", "temperature") if self.teacher == "none" else ():
             found = getattr(self, key)
             if found != getattr(type(self), key):
-                raise UsageError(f"{key}: found {found!r} with teacher none; expected self or the path of a run folder")
+                raise UsageError(
+                    f"{key}: found {found!r} with teacher none; expected self, posterior or the path of a run folder"
+                )
+
+    @property
+    def of_a_rule(self) -> bool:
+        """Whether the teacher takes part in all of training, which then has a rule's updates."""
+        return self.teacher not in ("none", "posterior")
 
 
 def check_rule(
@@ -136,7 +144,7 @@ def check_rule(
             raise UsageError(f"estimator: found settings with rule.name {rule.name}; expected none but floor")
         if family != "bernoulli":
             raise UsageError(f"posterior.family: found {family!r}; expected 'bernoulli' with rule.name {rule.name}")
-    given = rule != RuleRecipe() or distil != DistilRecipe()
+    given = rule != RuleRecipe() or distil.of_a_rule
     if kl != 0 and given:
         raise UsageError(f"posterior.kl: found {kl!r}; expected 0 with [rule] or [distil]")
     if precision != "float32" and given:
@@ -145,7 +153,7 @@ def check_rule(
         raise UsageError("rule: found sources or shortcuts; expected a chain of layers with [rule] or [distil]")
     if rule.name in BISNN or rule.temporal == "detached":
         _check_layers(network)
-    if rule.loss == "local" and distil.teacher != "none":
+    if rule.loss == "local" and distil.of_a_rule:
         raise UsageError(f"distil.teacher: found {distil.teacher!r} with rule.loss local; expected loss global")
     if rule.burn_in >= steps:
         raise UsageError(f"rule.burn_in: found {rule.burn_in}; expected less than the {steps} steps of a sample")

@@ -201,7 +201,7 @@ def test_plain_straight_through_has_no_end_of_its_own():
     [
         ((("epochs = 2", "epochs = 5"),), "finish.epochs: found 5; expected fewer than training.epochs, 5"),
         ((("epochs = 2", "epochs = 0"),), r"finish.epochs: found 0 with other keys of \[finish\]; expected 1 or more"),
-        ((("[finish]", '[distil]\nteacher = "self"\n[finish]'),), r"found 2; expected 0 with \[rule\] or \[distil\]"),
+        ((("[finish]", '[distil]\nteacher = "self"\n[finish]'),), r"found 2; expected 0 with \[rule\] or another"),
         ((("rate = 0.01", "rate = 0"),), "finish.rate: found 0; expected a number above 0"),
         ((("rate = 0.01", "widht = 1"),), "finish.widht: found an unknown key; expected one of epochs, rate"),
     ],

@@ -126,10 +126,13 @@ def test_a_recipe_with_tables_written_and_read_is_equal(tables):
             TEXT + "[posterior]\nfamily = 'gaussian'\n[rule]\nname = 'bisnn-st'",
             "posterior.family: found 'gaussian'; expected 'bernoulli' with rule.name bisnn-st",
         ),
-        (TEXT + "[distil]\nteacher = ''", "distil.teacher: found ''; expected none, self, or the path of a run folder"),
+        (
+            TEXT + "[distil]\nteacher = ''",
+            "distil.teacher: found ''; expected none, self, posterior, or the path of a run folder",
+        ),
         (
             TEXT + "[distil]\nweight = 0.25",
-            "distil.weight: found 0.25 with teacher none; expected self or the path of a run folder",
+            "distil.weight: found 0.25 with teacher none; expected self, posterior or the path of a run folder",
         ),
         (
             TEXT + "[rule]\nname = 'bisnn-st'\nloss = 'local'\n[distil]\nteacher = 'self'",

@@ -17,6 +17,6 @@ def build_updater(recipe: Recipe, model: SpikingNetwork, estimator: Estimator) -
     """
     rule = recipe.rule
     if rule.name == "adam":
-        own = rule.temporal == "through" and recipe.distil.teacher == "none"
+        own = rule.temporal == "through" and not recipe.distil.of_a_rule
         return None if own else TaughtAdam(recipe, model, estimator)
     return LocalRule(recipe, model) if rule.loss == "local" else WindowRule(recipe, model)
