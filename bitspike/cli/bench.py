@@ -145,6 +145,9 @@ def calibration(
     against: Annotated[
         list[Path] | None, typer.Option("--against", help="A run of plain straight-through; may be given again.")
     ] = None,
+    drop: Annotated[
+        float, typer.Option("--drop", help="Share of the test part's spikes that are lost: inputs worse than learned.")
+    ] = 0.0,
     seed: Annotated[int, typer.Option("--seed", help="Of the draws.")] = 0,
     as_json: Json = False,
 ) -> None:
@@ -153,7 +156,7 @@ def calibration(
     from bitspike.train.bench_calibration import bench_calibration
 
     result = bench_calibration(
-        [load_run(one) for one in runs], against=[load_run(one) for one in against or ()], seed=seed
+        [load_run(one) for one in runs], against=[load_run(one) for one in against or ()], drop=drop, seed=seed
     )
     show(result, result.as_json(), as_json)
 

@@ -6,6 +6,8 @@ again. A difference of two predictors has the interval that holds 95 % of the di
 replacement, the same draws for both and for all runs. NLL and Brier score have no bins and are the fairer judges.
 
 All is measured at the temperature that was fitted on the validation part, for each run and kind of prediction alike.
+Spikes of the test part may be lost on the way: where inputs are worse than those that the temperature was fitted on,
+a prediction that is too sure of itself shows (Ovadia and others, arXiv 1906.02530).
 """
 
 import io
@@ -19,12 +21,15 @@ import numpy.typing as npt
 from bitspike.errors import UsageError
 from bitspike.train.accuracy import collapsed_predictions
 from bitspike.train.calibration import BINS, FLOOR, Labels, Probabilities, bin_of
+from bitspike.train.moves import thinned
 from bitspike.train.paired import ScoreDifference, drawn_rows, interval
 from bitspike.train.run import Run
 from bitspike.train.temperature import fit_temperature, heated
 
 DRAWS = 1000
 """Of labels, for the ECE by chance."""
+MOST_LOST = 0.9
+"""Of the test part's spikes."""
 _FAMILY = "latent"
 SCORES = ("ece", "nll", "brier")
 Floats = npt.NDArray[np.float64]
@@ -52,10 +57,19 @@ class Row:
 
 @dataclass(frozen=True, kw_only=True)
 class CalibrationBench:
-    """What was measured; see the module's docstring."""
+    """What was measured; see the module's docstring.
+
+    Attributes:
+        data: the test part.
+        samples: of it.
+        drop: share of its spikes that were lost.
+        rows: the scores.
+        differences: between them.
+    """
 
     data: str
     samples: int
+    drop: float
     rows: tuple[Row, ...]
     differences: tuple[ScoreDifference, ...]
 
@@ -68,7 +82,8 @@ class CalibrationBench:
         from rich.console import Console
         from rich.table import Table
 
-        table = Table(title=f"{self.data}, {self.samples} samples", box=box.SIMPLE, padding=(0, 1))
+        lost = f", {100 * self.drop:g} % of the spikes lost" if self.drop else ""
+        table = Table(title=f"{self.data}, {self.samples} samples{lost}", box=box.SIMPLE, padding=(0, 1))
         for heading in ("", "runs", "accuracy %", "ECE %", "by chance %", "NLL", "Brier"):
             table.add_column(heading, justify="right" if heading else "left", no_wrap=True)
         for row in self.rows:
@@ -99,17 +114,23 @@ class _Found:
         return float(np.mean([_ece(confidence[rows], right[rows]) for confidence, right in pairs]))
 
 
-def bench_calibration(runs: Sequence[Run], *, against: Sequence[Run] = (), seed: int = 0) -> CalibrationBench:
+def bench_calibration(
+    runs: Sequence[Run], *, against: Sequence[Run] = (), drop: float = 0.0, seed: int = 0
+) -> CalibrationBench:
     """Measure finished runs together.
 
     Args:
         runs: one or more of one data set, such as those of several seeds.
         against: runs of plain straight-through on the same data; none for no comparison with them.
-        seed: of the draws.
+        drop: each spike of the test part is lost with this probability, 0 to 0.9, rounded to a multiple of 1/256; the
+            same ones for all runs.
+        seed: of the draws, and of the spikes that are lost.
 
     Raises:
-        UsageError: no run, or runs of different data.
+        UsageError: no run, runs of different data, or another probability.
     """
+    if not 0 <= drop <= MOST_LOST:
+        raise UsageError(f"drop: found {drop!r}; expected a number from 0 to {MOST_LOST}")
     if not runs:
         raise UsageError("runs: found none; expected one or more")
     data = runs[0].recipe.data
@@ -119,7 +140,7 @@ def bench_calibration(runs: Sequence[Run], *, against: Sequence[Run] = (), seed:
     for run in against:
         if run.recipe.posterior.family != _FAMILY:
             raise UsageError(f"against: found family {run.recipe.posterior.family}; expected {_FAMILY}")
-    found = _found(runs, against)
+    found = _found(runs, against, drop=drop, seed=seed)
     samples = len(runs[0].test)
     everything = np.arange(samples)
     random = np.random.Generator(np.random.Philox(seed))
@@ -134,7 +155,11 @@ def bench_calibration(runs: Sequence[Run], *, against: Sequence[Run] = (), seed:
         for kind, each in found.items()
     )
     return CalibrationBench(
-        data=runs[0].test.name, samples=samples, rows=rows, differences=_differences(found, SCORES, random)
+        data=runs[0].test.name,
+        samples=samples,
+        drop=drop,
+        rows=rows,
+        differences=_differences(found, SCORES, random),
     )
 
 
@@ -175,11 +200,11 @@ def _difference(
     return ScoreDifference(than=than, score=score, value=less(np.arange(drawn.shape[1])), low=low, high=high)
 
 
-def _found(runs: Sequence[Run], against: Sequence[Run]) -> dict[str, _Found]:
-    ours = [_fitted(run) for run in runs]
+def _found(runs: Sequence[Run], against: Sequence[Run], *, drop: float = 0.0, seed: int = 0) -> dict[str, _Found]:
+    ours = [_fitted(run, drop, seed) for run in runs]
     found = {kind: _joined([each[kind] for each in ours]) for kind in ("posterior", "committee", "map")}
     if against:
-        found["straight-through"] = _joined([_fitted(run)["map"] for run in against])
+        found["straight-through"] = _joined([_fitted(run, drop, seed)["map"] for run in against])
     return found
 
 
@@ -187,12 +212,15 @@ def _joined(each: Sequence[tuple[Floats, Floats, Floats, Floats]]) -> _Found:
     return _Found(*(np.stack(part) for part in zip(*each, strict=True)))
 
 
-def _fitted(run: Run) -> dict[str, tuple[Floats, Floats, Floats, Floats]]:
+def _fitted(run: Run, drop: float, seed: int) -> dict[str, tuple[Floats, Floats, Floats, Floats]]:
     """Return what each test sample says, by kind, at the temperature fitted on the validation part."""
     # Latent weights are all of one network.
     members = 1 if run.recipe.posterior.family == _FAMILY else run.recipe.training.members
+    spikes = run.test.spikes
+    if drop > 0:
+        spikes = thinned(spikes, np.arange(len(spikes)), drop=drop, seed=seed, epoch=0)
     validation, test = (
-        collapsed_predictions(run.model, part.spikes, members=members) for part in (run.validation, run.test)
+        collapsed_predictions(run.model, part, members=members) for part in (run.validation.spikes, spikes)
     )
     return {
         kind: _samples(heated(each, fit_temperature(validation[kind], run.validation.labels)), run.test.labels)

@@ -9,11 +9,14 @@ from small_recipe import small_recipe
 
 from bitspike.cli import main
 from bitspike.errors import UsageError
-from bitspike.train import fit
+from bitspike.train import fit, load_run
 from bitspike.train.bench_calibration import bench_calibration, chance_ece
+from bitspike.train.calibration import calibration, softmax
+from bitspike.train.moves import thinned
 from bitspike.train.paired import ScoreDifference
 from bitspike.train.posterior_recipe import PosteriorRecipe
 from bitspike.train.recipe import parse_recipe
+from bitspike.train.temperature import fit_temperature, heated
 
 TEXT = small_recipe(epochs=3, members=3)
 
@@ -61,6 +64,27 @@ def test_scores_are_those_of_the_runs(folders, capsys):
             assert one["low"] < one["value"] < one["high"]
     assert main(["bench", "calibration", *arguments]) == 0
     assert "digits:test, 360 samples" in capsys.readouterr().out
+
+
+def test_lost_spikes_are_the_test_parts_alone_and_the_same_for_all(folders, capsys):
+    arguments = ["bench", "calibration", str(folders / "a"), "--against", str(folders / "plain")]
+    assert main([*arguments, "--drop", "0.5", "--json"]) == 0
+    found = json.loads(capsys.readouterr().out)
+    assert found["drop"] == 0.5
+    rows = {row["kind"]: row for row in found["rows"]}
+    for name, kind in (("a", "map"), ("plain", "straight-through")):
+        run = load_run(folders / name)
+        spikes = run.test.spikes
+        left = thinned(spikes, np.arange(len(spikes)), drop=0.5, seed=0, epoch=0)
+        assert 0.45 < left.sum() / spikes.sum() < 0.55
+        clean, lost = (softmax(run.model.logits(run.model.predict(part)[0])) for part in (run.validation.spikes, left))
+        expected = calibration(heated(lost, fit_temperature(clean, run.validation.labels)), run.test.labels)
+        assert rows[kind]["accuracy"] == expected.accuracy
+        assert rows[kind]["nll"] == pytest.approx(expected.nll, rel=1e-9)
+    assert main([*arguments, "--drop", "0.5"]) == 0
+    assert "360 samples, 50 % of the spikes lost" in capsys.readouterr().out
+    assert main([*arguments, "--drop", "0.95"]) == 2
+    assert "drop: found 0.95; expected a number from 0 to 0.9" in capsys.readouterr().err
 
 
 def test_chance_falls_with_the_samples_and_is_0_for_certainty():
