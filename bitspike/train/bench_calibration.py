@@ -83,7 +83,7 @@ class CalibrationBench:
         from rich.table import Table
 
         lost = f", {100 * self.drop:g} % of the spikes lost" if self.drop else ""
-        table = Table(title=f"{self.data}, {self.samples} samples{lost}", box=box.SIMPLE, padding=(0, 1))
+        table = Table(box=box.SIMPLE, padding=(0, 1))
         for heading in ("", "runs", "accuracy %", "ECE %", "by chance %", "NLL", "Brier"):
             table.add_column(heading, justify="right" if heading else "left", no_wrap=True)
         for row in self.rows:
@@ -94,7 +94,8 @@ class CalibrationBench:
         console = Console(file=io.StringIO(), width=110, color_system=None)
         with console.capture() as printed:
             console.print(table)
-        return "\n".join([printed.get().rstrip(), *map(str, self.differences)])
+        heading = f"{self.data}, {self.samples} samples{lost}"
+        return "\n".join([heading, printed.get().rstrip(), *map(str, self.differences)])
 
 
 @dataclass(frozen=True, eq=False)
