@@ -4,7 +4,6 @@ from collections.abc import Sequence
 
 import torch
 from torch import Tensor, nn
-from torch.nn import functional
 
 from bitspike.train.build import build_finishing
 from bitspike.train.model import SpikingNetwork
@@ -41,11 +40,9 @@ class Finishing:
         if self._teacher is not None:
             self._teacher.learn(optimiser)
 
-    def loss(self, spikes: Tensor, logits: Tensor, labels: Tensor) -> Tensor:
-        """Return the loss of a batch in nats, with gradients to the logits."""
-        if self._teacher is None:
-            return functional.cross_entropy(logits, labels)
-        return self._teacher.loss(spikes, logits, labels)
+    def loss(self, spikes: Tensor, logits: Tensor, error: Tensor) -> Tensor:
+        """Return the loss of a batch in nats: the labels' cross-entropy `error`, and what a teacher makes of it."""
+        return error if self._teacher is None else self._teacher.loss(spikes, logits, error)
 
     def stepped(self, optimiser: torch.optim.Optimizer, parameters: Sequence[nn.Parameter]) -> None:
         """Take an update of the parameters into what is kept of them."""

@@ -266,7 +266,7 @@ class Trainer:
                 share=share,
             )
             error = functional.cross_entropy(logits, labels)
-            loss = error if finish is None else finish.loss(spikes, logits, labels)
+            loss = error if finish is None else finish.loss(spikes, logits, error)
             if estimator.auxiliary > 0:
                 loss = loss + estimator.auxiliary * auxiliary
             posterior = self.recipe.posterior

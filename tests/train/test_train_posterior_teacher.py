@@ -6,6 +6,7 @@ import math
 import numpy as np
 import pytest
 import torch
+from small_recipe import small_recipe
 from torch.nn.functional import cross_entropy, softmax
 
 from bitspike.errors import UsageError
@@ -17,28 +18,10 @@ from bitspike.train.recipe import parse_recipe
 from bitspike.train.rules.posterior_teacher import BEFORE, PosteriorTeacher
 from bitspike.train.straight_through import straight_through
 
-TEXT = """
-name = "small"
-[data]
-name = "digits"
-steps = 4
-[network]
-readout = "membrane_sum"
-temperature = 16
-[[network.layers]]
-neurons = 12
-vth = 3
-dv = 1024
-reset = "subtract"
-[[network.layers]]
-neurons = 10
-dv = 4096
-[training]
-epochs = 5
-batch = 256
-rate = 0.05
-sharpness = 4
-members = 2
+# The temperature divides integers exactly.
+TEXT = (
+    small_recipe(epochs=5).replace("temperature = 20", "temperature = 16")
+    + """sharpness = 4
 [finish]
 epochs = 2
 rate = 0.01
@@ -48,6 +31,7 @@ teacher = "posterior"
 weight = {weight}
 temperature = 3
 """
+)
 
 
 def recipe(*, weight=0.75, finish=""):
@@ -73,7 +57,7 @@ def test_the_teacher_is_the_network_of_the_means_before_the_finish():
     data = found.data.load("validation")
     spikes, labels = time_first(data.spikes[:20]), torch.from_numpy(data.labels[:20].copy())
     logits = torch.randn(20, 10, generator=torch.Generator().manual_seed(0)).requires_grad_()
-    loss = teacher.loss(spikes, logits, labels)
+    loss = teacher.loss(spikes, logits, cross_entropy(logits, labels))
     with torch.no_grad():
         taught, _ = trainer.model.noisy(
             spikes, torch.Generator(), estimator=build_finishing(), floor=1.0, sharpness=4.0
@@ -119,7 +103,7 @@ def test_a_pupil_that_says_the_same_learns_nothing():
     taught, _ = teacher.network.noisy(spikes, torch.Generator(), estimator=build_finishing(), floor=1.0, sharpness=4.0)
     gradients = []
     for logits in (taught.requires_grad_(), taught.detach().roll(1, dims=1).requires_grad_()):
-        teacher.loss(spikes, logits, labels).backward()
+        teacher.loss(spikes, logits, cross_entropy(logits, labels)).backward()
         gradients.append(float(logits.grad.abs().max()))
     assert gradients[0] < 1e-7
     assert gradients[1] > 1e-3

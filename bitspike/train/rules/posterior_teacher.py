@@ -11,7 +11,6 @@ so that the bits are asked for what the posterior says of a sample and not for i
 
 import torch
 from torch import Tensor
-from torch.nn import functional
 
 from bitspike.train.build import build_finishing, build_network
 from bitspike.train.model import SpikingNetwork
@@ -49,13 +48,13 @@ class PosteriorTeacher:
             if parameter.requires_grad and BEFORE not in optimiser.state[parameter]:
                 optimiser.state[parameter][BEFORE] = mine.clone()
 
-    def loss(self, spikes: Tensor, logits: Tensor, labels: Tensor) -> Tensor:
+    def loss(self, spikes: Tensor, logits: Tensor, error: Tensor) -> Tensor:
         """Return the loss of labels and teacher, in nats, with gradients to the pupil's logits.
 
         Args:
             spikes: input of both, shape (steps, samples, inputs).
             logits: of the pupil, shape (samples, classes).
-            labels: shape (samples,).
+            error: the pupil's cross-entropy of the labels.
         """
         with torch.no_grad():
             taught, _ = self.network.noisy(
@@ -66,7 +65,6 @@ class PosteriorTeacher:
                 sharpness=self.sharpness,
             )
         share, temperature = self._recipe.distil.weight, float(self._recipe.distil.temperature)
-        error = functional.cross_entropy(logits, labels)
         return (1 - share) * error + share * divergence(taught, logits, temperature)
 
     def _pairs(self) -> list[tuple[torch.nn.Parameter, torch.nn.Parameter]]:
