@@ -33,6 +33,9 @@ COMMITTEE = 16
 weights are half as large as one of 32 bits.
 """
 
+_AT_ONCE = 1 << 29
+"""Numbers of the largest population over all steps in a noisy pass; more samples make it in parts."""
+
 Predictions = dict[str, npt.NDArray[np.float64]]
 
 
@@ -75,10 +78,15 @@ def noisy_logits(
     """Return the logits of one pass with posterior noise, shape (samples, classes)."""
     device = next(model.parameters()).device
     generator = torch.Generator(device=device).manual_seed(int(words(seed, Stream.NOISE, 0, 1)[0] >> np.uint64(1)))
+    largest = spikes.shape[1] * max(model.input_size, *(layer.neurons for layer in model.populations))
+    chunk = max(1, _AT_ONCE // largest)
+    found: list[npt.NDArray[np.float32]] = []
     with torch.no_grad():
-        logits, _ = model.noisy(time_first(spikes).to(device), generator, estimator=IWST(), floor=floor)
-    found: npt.NDArray[np.float32] = logits.cpu().numpy()
-    return found
+        for start in range(0, max(1, len(spikes)), chunk):
+            some = time_first(spikes[start : start + chunk]).to(device)
+            logits, _ = model.noisy(some, generator, estimator=IWST(), floor=floor)
+            found.append(logits.cpu().numpy())
+    return np.concatenate(found)
 
 
 def collapsed_predictions(

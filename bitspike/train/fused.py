@@ -1,10 +1,10 @@
-"""The noisy population of :mod:`bitspike.train.dynamics`, by compiled kernels on a CPU.
+"""The noisy population of :mod:`bitspike.train.dynamics`, by compiled kernels; those here are for a CPU.
 
 The equations are the same. What differs: mean and variance of the input come in one tensor, as one matrix product makes
 them; numbers are single precision throughout, or bfloat16 between layers; a bit's noise is never stored, since only the
 bit matters: it is the less likely one with its probability, by a random word that is a hash of step, sample, neuron and
-two keys. Importance-weighted straight-through with one alpha runs here, plain straight-through included, and the
-arctangent without noise; other estimators, other devices and double precision use the definition.
+two keys. Which estimators run here :func:`bitspike.train.population.known` tells; others and double precision use the
+definition. On a GPU the kernels of :mod:`bitspike.train.fused_gpu` do the same.
 """
 
 from typing import Any, cast
@@ -14,11 +14,12 @@ import numpy.typing as npt
 import torch
 from torch import Tensor
 
-from bitspike.train.estimators import IWST, Estimator
-from bitspike.train.noise import Gaussian, Logistic, Silent
+from bitspike.train import fused_gpu
+from bitspike.train.estimators import Estimator
+from bitspike.train.noise import Logistic, Silent
+from bitspike.train.population import Settings, known
 from bitspike.train.processes import Share, whole
 from bitspike.train.registers import Neuron
-from bitspike.train.surrogates import Surrogate
 from bitspike.train.threads import in_threads
 
 Array = npt.NDArray[Any]
@@ -31,36 +32,24 @@ _KINDS: dict[torch.dtype, tuple[torch.dtype, Any]] = {
 
 def can_run(estimator: Estimator, device: torch.device) -> bool:
     """Whether the kernels know this estimator on this device."""
-    if isinstance(estimator, Surrogate):
-        known = estimator.function == "atan" and isinstance(estimator.noise, Silent)
-    else:
-        known = isinstance(estimator, IWST) and type(estimator.noise) in (Gaussian, Logistic)
-    return known and device.type == "cpu"
+    if not known(estimator):
+        return False
+    return device.type == "cpu" or (device.type == "cuda" and fused_gpu.there())
 
 
-def draw_keys(generator: torch.Generator) -> Array:
-    """Return two random words, the keys of a population's noise."""
-    return torch.randint(1 << 32, (2,), generator=generator, device=generator.device).cpu().numpy().astype(np.uint32)
+def draw_keys(generator: torch.Generator) -> Tensor:
+    """Return two random words, the keys of a population's noise, as int64 on the generator's device."""
+    return torch.randint(1 << 32, (2,), generator=generator, device=generator.device)
 
 
-class _Settings:
-    """What both directions of a population need beside tensors."""
+def _decays(settings: Settings) -> tuple[np.float32, ...]:
+    neuron, floor = settings.neuron, settings.floor
+    return tuple(np.float32(value) for value in (neuron.keep_u, neuron.keep_v, neuron.vth, floor * floor))
 
-    def __init__(
-        self, neuron: Neuron, estimator: Estimator, floor: float, share: Share | None, *, summed: bool
-    ) -> None:
-        if isinstance(estimator, Surrogate):
-            self.alpha = np.float32(estimator.slope)
-        else:
-            alpha = estimator.alpha if isinstance(estimator, IWST) else "p"
-            self.alpha = np.float32(-1.0 if alpha == "p" else alpha)
-        self.decays = tuple(np.float32(value) for value in (neuron.keep_u, neuron.keep_v, neuron.vth, floor * floor))
-        self.share, self.floor = share, np.float32(floor)
-        self.flags = (
-            neuron.reset == "zero",
-            *(isinstance(estimator.noise, kind) for kind in (Logistic, Silent)),
-            summed,
-        )
+
+def _flags(settings: Settings) -> tuple[bool, ...]:
+    kinds = (isinstance(settings.noise, kind) for kind in (Logistic, Silent))
+    return settings.neuron.reset == "zero", *kinds, settings.summed
 
 
 def _words(values: Tensor) -> Array:
@@ -79,16 +68,16 @@ class _SilentPopulation(torch.autograd.Function):
     """The loop without noise where s is the floor alone: less to compute and to keep."""
 
     @staticmethod
-    def forward(ctx: Any, means: Tensor, bias: Tensor, settings: _Settings) -> Tensor:
+    def forward(ctx: Any, means: Tensor, bias: Tensor, settings: Settings) -> Tensor:
         from bitspike.train.kernels.silent import forward
 
         bits, distances = torch.empty_like(means), torch.empty_like(means)
         inputs, fired, kept = _words(means.contiguous()), _bits(bits), _words(distances)
         fixed = bias.detach().float().contiguous().numpy()
-        zero, *_ = settings.flags
+        decays, (zero, *_) = _decays(settings), _flags(settings)
         in_threads(
             means.shape[1],
-            lambda first, last: forward(inputs, fixed, settings.decays, zero, fired, kept, first, last),
+            lambda first, last: forward(inputs, fixed, decays, zero, fired, kept, first, last),
         )
         ctx.save_for_backward(distances)
         ctx.settings = settings
@@ -99,16 +88,15 @@ class _SilentPopulation(torch.autograd.Function):
         from bitspike.train.kernels.silent import backward
 
         (distances,) = ctx.saved_tensors
-        settings: _Settings = ctx.settings
+        settings: Settings = ctx.settings
         to_means = torch.empty_like(distances)
         to_bias = np.zeros(distances.shape[1:], np.float32)
         above, kept, result = (_words(one) for one in (to_bits.contiguous(), distances, to_means))
-        zero, *_ = settings.flags
+        decays, (zero, *_) = _decays(settings), _flags(settings)
+        slope, floor = np.float32(settings.alpha), np.float32(settings.floor)
         in_threads(
             distances.shape[1],
-            lambda first, last: backward(
-                above, kept, settings.decays, zero, settings.alpha, settings.floor, result, to_bias, first, last
-            ),
+            lambda first, last: backward(above, kept, decays, zero, slope, floor, result, to_bias, first, last),
         )
         return to_means, torch.from_numpy(to_bias.sum(0)), None
 
@@ -118,7 +106,7 @@ class _Population(torch.autograd.Function):
 
     @staticmethod
     def forward(  # noqa: PLR0917
-        ctx: Any, moments: Tensor, bias: Tensor, recurrent: Tensor | None, keys: Array, settings: _Settings
+        ctx: Any, moments: Tensor, bias: Tensor, recurrent: Tensor | None, keys: Array, settings: Settings
     ) -> tuple[Tensor, Tensor]:
         from bitspike.train.kernels.forward import forward
 
@@ -132,13 +120,14 @@ class _Population(torch.autograd.Function):
         fixed = bias.detach().float().contiguous().numpy()
 
         share = settings.share or whole(samples)
+        decays, flags = _decays(settings), _flags(settings)
 
         def run(inputs: Array, rows: slice) -> None:
             place = rows.start, share.start, share.batch
             in_threads(
                 samples,
                 lambda first, last: forward(
-                    inputs, fixed, states, keys, place, settings.decays, settings.flags,
+                    inputs, fixed, states, keys, place, decays, flags,
                     fired[rows], kept[rows], spread[rows], auxiliary, first, last,
                 ),
             )  # fmt: skip
@@ -159,7 +148,8 @@ class _Population(torch.autograd.Function):
         from bitspike.train.kernels.backward import backward
 
         bits, distances, scales, recurrent = ctx.saved_tensors
-        settings: _Settings = ctx.settings
+        settings: Settings = ctx.settings
+        decays, flags, alpha = _decays(settings), _flags(settings), np.float32(settings.alpha)
         steps, samples, neurons = bits.shape
         to_bits = torch.zeros_like(bits) if to_bits is None else to_bits.contiguous()
         weight = np.float32(0.0 if to_auxiliary is None else float(to_auxiliary))
@@ -171,8 +161,8 @@ class _Population(torch.autograd.Function):
             in_threads(
                 samples,
                 lambda first, last: backward(
-                    above, weight, fired[rows], kept[rows], spread[rows], states, settings.decays, settings.flags,
-                    settings.alpha, result[rows], to_bias, first, last,
+                    above, weight, fired[rows], kept[rows], spread[rows], states, decays, flags,
+                    alpha, result[rows], to_bias, first, last,
                 ),
             )  # fmt: skip
 
@@ -193,7 +183,7 @@ class _Population(torch.autograd.Function):
 def fused_population(
     moments: Tensor,
     bias: Tensor,
-    keys: Array,
+    keys: Tensor,
     *,
     neuron: Neuron,
     estimator: Estimator,
@@ -209,7 +199,7 @@ def fused_population(
             neurons), in weights and weights squared; or means alone, shape (steps, samples, neurons). float32 or
             bfloat16.
         bias: in weights, shape (neurons,).
-        keys: of the noise, as :func:`draw_keys` gives them.
+        keys: of the noise, as :func:`draw_keys` gives them; not read without noise.
         neuron: decays, threshold and reset.
         estimator: one that :func:`can_run` knows.
         floor: standard deviation of the membrane's own noise, in weights, above 0.
@@ -222,9 +212,12 @@ def fused_population(
         Bits, shape (steps, samples, neurons), of the type of `moments`; and the sum of (v / s)**2 before reset over
         steps, samples and neurons, 0 where it is not wanted. Both carry gradients.
     """
-    settings = _Settings(neuron, estimator, floor, share, summed=summed)
+    settings = Settings(neuron=neuron, estimator=estimator, floor=floor, summed=summed, share=share)
+    if moments.device.type != "cpu":
+        return fused_gpu.population(moments, bias, keys, settings, recurrent)
     if isinstance(estimator.noise, Silent) and moments.shape[-1] == len(bias) and recurrent is None and not summed:
         bits = _SilentPopulation.apply(moments, bias, settings)  # type: ignore[no-untyped-call]
         return bits, torch.zeros(())
-    result = _Population.apply(moments, bias, recurrent, keys, settings)  # type: ignore[no-untyped-call]
+    words = keys.numpy().astype(np.uint32)
+    result = _Population.apply(moments, bias, recurrent, words, settings)  # type: ignore[no-untyped-call]
     return cast(tuple[Tensor, Tensor], result)

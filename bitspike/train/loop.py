@@ -6,6 +6,7 @@ the summed gradients; see :mod:`bitspike.train.processes`.
 
 import dataclasses
 import math
+import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 
@@ -15,6 +16,7 @@ from torch import Tensor
 from torch.nn import functional
 
 from bitspike.errors import UsageError
+from bitspike.train.ahead import ahead
 from bitspike.train.augment import moved_images
 from bitspike.train.build import build_estimator, build_network, build_prior
 from bitspike.train.data import load_samples
@@ -33,6 +35,9 @@ from bitspike.train.schedule import Schedule
 
 Metrics = dict[str, float | int]
 _ALONE = Processes()
+_MOST_WORKERS = 12
+_TOLD_EVERY = 16
+"""Updates on a GPU between two times that it tells how it does."""
 
 
 @dataclasses.dataclass(frozen=True, eq=False, kw_only=True)
@@ -95,6 +100,7 @@ class Trainer:
             self.optimiser, self._moments = self._rule.optimiser, tuple(self._rule.moments)
         self.epoch = 0
         self.best: Best | None = None
+        self._told_every = 1 if processes.device.type == "cpu" else _TOLD_EVERY
         self._samples = load_samples(recipe.data.name, "train", recipe.data.encoding)
         self._validation = recipe.data.load("validation")
 
@@ -137,7 +143,9 @@ class Trainer:
         return fingerprint(self.model.parameters())
 
     def run_epoch(self) -> Iterator[Metrics]:
-        """Train one more epoch; yield loss and accuracy so far after each update, then the epoch's metrics.
+        """Train one more epoch; yield loss and accuracy so far, then the epoch's metrics.
+
+        So far is after each update on a processor, and after some on a GPU, which would wait while it tells.
 
         Loss and accuracy so far are those of this process's samples. The last value is of all samples and also has
         ``epoch``, ``rate``, ``sharpness`` and, where the recipe evaluates, ``validation_map``, the accuracy of the most
@@ -158,17 +166,17 @@ class Trainer:
             group["lr"] = rate
         noise = int(words(self.recipe.seed, Stream.NOISE + epoch, 0, 1)[0] >> np.uint64(1))
         generator = torch.Generator(device=self.processes.device).manual_seed(noise)
-        loss, right, seen = 0.0, 0, 0
-        for spikes, labels, share in self._batches(epoch):
+        sums, seen = torch.zeros(2, dtype=torch.float64, device=self.processes.device), 0
+        for number, (spikes, labels, share) in enumerate(self._batches(epoch)):
             if len(labels) == 0:
                 self._follow(share)
                 continue
-            logits, batch_loss = self._update(spikes, labels, generator, epoch, share)
+            logits, error = self._update(spikes, labels, generator, epoch, share)
             seen += len(labels)
-            loss += batch_loss * len(labels)
-            right += int((logits.argmax(1) == labels).sum())
-            yield {"loss": loss / seen, "accuracy": right / seen}
-        loss, right, seen = self._totals(loss, right, seen)
+            sums += torch.stack([error.double() * len(labels), (logits.argmax(1) == labels).sum()])
+            if number % self._told_every == 0:
+                yield {"loss": float(sums[0]) / seen, "accuracy": float(sums[1]) / seen}
+        loss, right, seen = self._totals(float(sums[0]), int(sums[1]), seen)
         self.processes.check_equal(self.fingerprint(), what=f"parameters after epoch {epoch}")
         metrics: Metrics = {"epoch": epoch, "loss": loss / seen, "accuracy": right / seen}
         if epoch % training.validate_every == 0 or epoch == training.epochs:
@@ -233,10 +241,11 @@ class Trainer:
 
         Batches come in the epoch's own order.
         """
-        seed, device = self.recipe.seed, self.processes.device
+        seed, size, device = self.recipe.seed, self.recipe.training.batch, self.processes.device
         order = permutation(len(self._samples), seed=seed, stream=Stream.ORDER + epoch)
-        for start in range(0, len(order), self.recipe.training.batch):
-            rows = order[start : start + self.recipe.training.batch]
+
+        def made(start: int) -> tuple[Tensor, Tensor, Share]:
+            rows = order[start : start + size]
             share = self.processes.share(len(rows))
             batch = moved_images(
                 self._samples.take(rows[share.start : share.stop]), self.recipe.data, seed=seed, epoch=epoch
@@ -245,15 +254,24 @@ class Trainer:
                 self._rule.see(batch, seed=seed, stream=Stream.SPIKES + epoch)
             spikes = fresh_spikes(batch, self.recipe.data, seed=seed, epoch=epoch)
             labels = moved_labels(batch, self.recipe.data, seed=seed, epoch=epoch)
-            yield time_first(spikes).to(device), torch.from_numpy(labels).to(device), share
+            # Bits travel as bytes.
+            ordered = torch.from_numpy(np.ascontiguousarray(spikes.transpose(1, 0, 2)))
+            return ordered, torch.from_numpy(labels), share
+
+        # A GPU would wait for its batches; a processor has no hands free to make them before their time.
+        workers = 0 if device.type == "cpu" else min(_MOST_WORKERS, max(1, (os.cpu_count() or 1) - 1))
+        for spikes, labels, share in ahead(made, range(0, len(order), size), workers=workers):
+            yield spikes.to(device).float(), labels.to(device), share
 
     def _update(
         self, spikes: Tensor, labels: Tensor, generator: torch.Generator, epoch: int, share: Share
-    ) -> tuple[Tensor, float]:
+    ) -> tuple[Tensor, Tensor]:
+        """Make an update; return the logits, and the labels' cross-entropy."""
         sharpness, finish = self.schedule.sharpness(epoch), self._finish(epoch)
         if self._rule is not None:
             with flushed_denormals():
-                return self._rule.update(spikes, labels, generator, sharpness)
+                logits, told = self._rule.update(spikes, labels, generator, sharpness)
+                return logits, torch.tensor(told, dtype=torch.float64)
         estimator = self.recipe.estimator
         with flushed_denormals():
             logits, auxiliary = self.model.noisy(
@@ -281,7 +299,7 @@ class Trainer:
                     scale.grad = torch.zeros_like(scale)
             self.processes.sum_gradients(self._trained(), share)
             self._step()
-        return logits.detach(), float(error.detach())
+        return logits.detach(), error.detach()
 
     def _follow(self, share: Share) -> None:
         """Make the update of the other processes, where the last batch has no sample for this one."""

@@ -5,7 +5,7 @@ integer for integer (`record`, `predict`). All layers are evaluated in the same 
 """
 
 from collections.abc import Iterator, Mapping, Sequence
-from typing import Literal, cast
+from typing import Literal
 
 import numpy as np
 import numpy.typing as npt
@@ -241,25 +241,30 @@ class SpikingNetwork(nn.Module):
         }
         for rows, name, found in self._run(spikes, bits):
             fired, currents, membranes = states[name]
-            fired[rows], currents[rows], membranes[rows] = found
+            for whole_of, part in zip((fired, currents, membranes), found, strict=True):
+                whole_of[rows] = part.cpu().numpy().transpose(1, 0, 2)
         return states
 
     def _run(
         self, spikes: npt.NDArray[np.uint8], bits: Mapping[str, Bits] | None
-    ) -> Iterator[tuple[slice, str, State]]:
-        """Yield rows of samples, a layer's name, and its states there as `record` gives them, a few samples at once."""
+    ) -> Iterator[tuple[slice, str, tuple[Tensor, Tensor, Tensor]]]:
+        """Yield rows of samples, a layer's name, and its states there, a few samples at once.
+
+        Their shape is (steps, samples, neurons), and they are where the parameters are.
+        """
         self._check_input(spikes)
         weights = self._checked(self.map_bits() if bits is None else bits)
         size = spikes.shape[1] * max(self.input_size, *(layer.neurons for layer in self.populations))
         chunk = max(1, min(_CHUNK, _MOST_AT_ONCE // size))
+        device = next(self.parameters()).device
         for start in range(0, max(1, len(spikes)), chunk):
             rows = slice(start, start + chunk)
-            first = torch.from_numpy(np.array(spikes[rows].transpose(1, 0, 2), dtype=np.float32))
+            first = torch.from_numpy(np.array(spikes[rows].transpose(1, 0, 2), dtype=np.uint8)).to(device).float()
             flow = ExactFlow(self.populations, self.wires, first, weights)
             for layer in self.populations:
                 found = layer.settle(flow.summed(), weights)
                 flow.fired(found[0].float())
-                yield rows, layer.name, cast(State, tuple(part.numpy().transpose(1, 0, 2) for part in found))
+                yield rows, layer.name, found
 
     def predict(
         self, spikes: npt.NDArray[np.uint8], bits: Mapping[str, Bits] | None = None
@@ -273,7 +278,7 @@ class SpikingNetwork(nn.Module):
         states = np.empty(fired.shape, dtype=np.int32)
         for rows, name, (bit, _, state) in self._run(spikes, bits):
             if name == last.name:
-                fired[rows], states[rows] = bit, state
+                fired[rows], states[rows] = (part.cpu().numpy().transpose(1, 0, 2) for part in (bit, state))
         if self.readout == "spike_count":
             values = fired.sum(axis=1, dtype=np.int64)
         elif self.readout == "membrane_sum":

@@ -47,10 +47,9 @@ def evaluate(
     Raises:
         RangeError: a sum or a register that leaves its width.
     """
-    spikes = torch.empty(inputs.shape, dtype=torch.int32 if neuron.graded else torch.uint8)
-    currents = torch.empty(inputs.shape, dtype=torch.int32)
-    membranes = torch.empty(inputs.shape, dtype=torch.int32)
-    u = torch.zeros(inputs.shape[1:], dtype=torch.int64)
+    spikes = torch.empty_like(inputs, dtype=torch.int32 if neuron.graded else torch.uint8)
+    currents, membranes = (torch.empty_like(inputs, dtype=torch.int32) for _ in range(2))
+    u = torch.zeros(inputs.shape[1:], dtype=torch.int64, device=inputs.device)
     v = torch.zeros_like(u)
     for step, fed in enumerate(inputs):
         a = fed

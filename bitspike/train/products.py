@@ -7,6 +7,7 @@ single precision inside a product and rounded once. Where few bits are set, dens
 their events; see :mod:`bitspike.train.events`.
 """
 
+from contextlib import AbstractContextManager
 from typing import Any, Literal, cast
 
 import torch
@@ -60,13 +61,25 @@ class _Conv(torch.autograd.Function):
         options = None, (ctx.stride,) * 2, (ctx.padding,) * 2, (1, 1), False, (0, 0), 1
         back = torch.ops.aten.convolution_backward
         gradient = gradient.contiguous(memory_format=_LAST)
-        _, to_kernels, _ = back(gradient, images, kernels, *options, (False, True, False))
         to_images = None
-        if ctx.needs_input_grad[0]:
-            means = gradient[:, : ctx.rows].contiguous(memory_format=_LAST)
-            to_images, _, _ = back(means, images, kernels[: ctx.rows], *options, (True, False, False))
-            to_images = to_images.contiguous()
+        with _one_order():
+            _, to_kernels, _ = back(gradient, images, kernels, *options, (False, True, False))
+            if ctx.needs_input_grad[0]:
+                means = gradient[:, : ctx.rows].contiguous(memory_format=_LAST)
+                to_images, _, _ = back(means, images, kernels[: ctx.rows], *options, (True, False, False))
+                to_images = to_images.contiguous()
         return to_images, to_kernels, None, None, None
+
+
+def _one_order() -> AbstractContextManager[None]:
+    """Let a GPU add what a convolution sends back in one order, so that a run can be repeated bit for bit."""
+    flags = torch.backends.cudnn.flags
+    return flags(enabled=True, benchmark=False, deterministic=True, allow_tf32=torch.backends.cudnn.allow_tf32)
+
+
+def whole_mantissas() -> AbstractContextManager[None]:
+    """Let a GPU convolve float32 with all 24 bits of its factors in this block."""
+    return torch.backends.cudnn.flags(enabled=True, benchmark=False, deterministic=False, allow_tf32=False)
 
 
 def stacked(mean: Tensor, variance: Tensor | None, dtype: torch.dtype) -> Tensor:

@@ -270,7 +270,8 @@ def _finish(trainer: Trainer, folder: Path | None, seconds: float) -> Run:
         return run
     members = recipe.training.members
     parts = {"validation": run.validation, "test": run.test}
-    result = measured(model, parts, members=members, floor=recipe.estimator.floor)
+    result = measured(model.to(trainer.processes.device), parts, members=members, floor=recipe.estimator.floor)
+    model = model.to("cpu")
     result |= {"members": members, "epochs": trainer.epoch, "kept_epoch": trainer.kept_epoch}
     result |= {"seconds": round(seconds, 3), "parameters": trainer.fingerprint()}
     result |= {"processes": trainer.processes.count, "device": trainer.processes.device.type}

@@ -200,7 +200,7 @@ class Layer(nn.Module, ABC):
         if can_run(estimator, inputs.device) and not self.neuron.graded:
             return fused_population(
                 inputs,
-                self.rounded_bias(),
+                self.rounded_bias().to(inputs.device),
                 draw_keys(generator),
                 neuron=self.neuron,
                 estimator=estimator,
@@ -248,8 +248,10 @@ class Layer(nn.Module, ABC):
 
     def settle(self, inputs: Tensor, bits: Mapping[str, Bits]) -> tuple[Tensor, Tensor, Tensor]:
         """Run exactly on a summed input, int64, shape (steps, samples, neurons); else as :meth:`evaluate`."""
-        bias = torch.from_numpy(self.bias_mantissa().astype(np.int64) << self.bias_exponent)
-        return evaluate(inputs, bias, self.neuron, name=self.name, feedback=self.feedback(bits))
+        bias = torch.from_numpy(self.bias_mantissa().astype(np.int64) << self.bias_exponent).to(inputs.device)
+        weights = self.feedback(bits)
+        feedback = None if weights is None else weights.to(inputs.device)
+        return evaluate(inputs, bias, self.neuron, name=self.name, feedback=feedback)
 
     def bias_mantissa(self) -> npt.NDArray[np.int32]:
         """Return the integer biases, shape (neurons,); register units are ``mantissa << bias_exponent``."""

@@ -10,7 +10,7 @@ from torch.nn import functional
 
 from bitspike.train.layers.base import Layer
 from bitspike.train.posteriors import BERNOULLI, Bits, Family, Posterior, summed_moments
-from bitspike.train.products import conv_moments
+from bitspike.train.products import conv_moments, whole_mantissas
 from bitspike.train.registers import Neuron
 from bitspike.train.windows import Space, Window
 
@@ -102,8 +102,9 @@ class ConvLayer(Layer):
         kernels = bits[self.name]
         small = self.binary_input and int(np.abs(kernels.astype(np.int64)).sum(axis=1).max()) < _SMALL
         number = torch.float32 if small else torch.float64
-        weights = torch.from_numpy(kernels).to(number)
-        return torch.stack([self._convolved(step[None].to(number), weights)[0].round().long() for step in spikes])
+        weights = torch.from_numpy(kernels).to(spikes.device, number)
+        with whole_mantissas():
+            return torch.stack([self._convolved(step[None].to(number), weights)[0].round().long() for step in spikes])
 
     def _convolved(self, spikes: Tensor, weights: Tensor) -> Tensor:
         """Convolve (steps, samples, inputs) to (steps, samples, rows of the weights * places)."""

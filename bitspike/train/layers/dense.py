@@ -71,5 +71,5 @@ class DenseLayer(Layer):
         matrix = bits[self.name]
         payload = float(spikes.max()) if spikes.numel() else 0.0
         largest = int(np.abs(matrix.astype(np.int64)).max(initial=0)) * self.inputs * max(payload, 1.0)
-        weights = torch.from_numpy(matrix.astype(np.float32 if largest <= _EXACT else np.float64))
+        weights = torch.from_numpy(matrix.astype(np.float32 if largest <= _EXACT else np.float64)).to(spikes.device)
         return (spikes.to(weights.dtype) @ weights.T).long()

@@ -99,11 +99,11 @@ class Bernoulli(Posterior):
 
     def most_probable(self) -> Bits:
         """Return the larger value where w is 0 or more."""
-        return self._values(self.location.detach().numpy() >= 0)
+        return self._values(self.location.detach().cpu().numpy() >= 0)
 
     def sample(self, *, seed: int, index: int) -> Bits:
         """Draw the larger value with probability sigmoid(2 w)."""
-        natural = self.location.detach().numpy().astype(np.float64)
+        natural = self.location.detach().cpu().numpy().astype(np.float64)
         raw = words(seed, Stream.BITS, index, natural.size).reshape(natural.shape)
         return self._values(below(raw, 0.5 * (1.0 + np.tanh(natural))))
 

@@ -86,7 +86,7 @@ class GaussianWeights(Posterior):
 
     def most_probable(self) -> Bits:
         """Return the means, rounded and clipped."""
-        return self._integers(self.location.detach().numpy())
+        return self._integers(self.location.detach().cpu().numpy())
 
     def sample(self, *, seed: int, index: int) -> Bits:
         """Draw normal weights by the inverse of their distribution function, round and clip them."""
@@ -94,7 +94,7 @@ class GaussianWeights(Posterior):
         # The middles of 2**53 equal parts: never 0 and never 1.
         middles = ((raw >> np.uint64(11)).astype(np.float64) + 0.5) * 2.0**-53
         noise = torch.special.ndtri(torch.from_numpy(middles)).reshape(self.location.shape)
-        drawn = self.location.detach().double() + self.deviation(1.0).detach().double() * noise
+        drawn = self.location.detach().double().cpu() + self.deviation(1.0).detach().double().cpu() * noise
         return self._integers(drawn.numpy())
 
     def kl(self, prior: Prior, *, sharpness: float = 1.0) -> Tensor:

@@ -52,7 +52,7 @@ class Latent(Posterior):
 
     def most_probable(self) -> Bits:
         """Return the signs, +1 at 0."""
-        return np.where(self.location.detach().numpy() >= 0, 1, -1).astype(np.int8)
+        return np.where(self.location.detach().cpu().numpy() >= 0, 1, -1).astype(np.int8)
 
     def sample(self, *, seed: int, index: int) -> Bits:  # noqa: ARG002
         """Return the signs: there is only one network."""
