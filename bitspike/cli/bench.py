@@ -9,6 +9,7 @@ import typer
 from bitspike.cli.bench_sim import sim
 from bitspike.cli.console import Json, Network, progress, show
 from bitspike.cli.proof import Data, Part, encoded
+from bitspike.cli.work import Accelerator
 
 app = typer.Typer(help="Measure parts side by side; each has --json.", no_args_is_help=True)
 app.command("sim")(sim)
@@ -55,19 +56,26 @@ def train(
     precision: Annotated[
         Literal["float32", "bfloat16"] | None,
         typer.Option(
-            "--precision", help="Of our spikes and matrix products; bfloat16 by default where the processor has it."
+            "--precision", help="Of our spikes and matrix products; bfloat16 by default where the device has it."
         ),
     ] = None,
+    accelerator: Annotated[Accelerator, typer.Option("--accelerator", help="Where both train.")] = Accelerator.CPU,
     quick: Annotated[bool, typer.Option("--quick", help="Two runs of one batch, in a few seconds.")] = False,
     as_json: Json = False,
 ) -> None:
-    """Time and memory of training 784-512-512-10 over 25 steps, beside snnTorch on the CPU (about half a minute)."""
-    from bitspike.train.bench_train import bench_train
+    """Time and memory of training 784-512-512-10 over 25 steps, beside snnTorch (about half a minute)."""
+    import torch
 
+    from bitspike.train.bench_train import bench_train
+    from bitspike.train.launch import Placement
+
+    device = torch.device(Placement(accelerator=accelerator.value).kind)
     if quick:
         runs, batches = 2, 1
     with progress("bench") as notify:
-        result = bench_train(runs=runs, batches=batches, threads=threads, precision=precision, notify=notify)
+        result = bench_train(
+            runs=runs, batches=batches, threads=threads, precision=precision, device=device, notify=notify
+        )
     show(result, result.as_json(), as_json)
 
 

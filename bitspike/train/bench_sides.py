@@ -19,8 +19,10 @@ from bitspike.train.estimators import IWST, Estimator
 from bitspike.train.layers import DenseLayer
 from bitspike.train.model import SpikingNetwork
 from bitspike.train.noise import Silent
+from bitspike.train.processes import Share, whole
 from bitspike.train.products import Precision, dense_moments
 from bitspike.train.registers import NEVER, Neuron
+from bitspike.train.replay import Replay
 from bitspike.train.surrogates import INSTALL, Surrogate
 
 SIZES = (784, 512, 512, 10)
@@ -33,6 +35,8 @@ MNIST_RATE = 0.1307
 KEEP = 7 / 8
 """What a membrane keeps from step to step: dv = 512."""
 _THRESHOLDS = (8, 16, NEVER)
+
+CPU = torch.device("cpu")
 
 Step = Callable[[Tensor, Tensor], None]
 Batches = list[tuple[Tensor, Tensor]]
@@ -51,13 +55,13 @@ class Side:
     rates: Callable[[Tensor], list[float]]
 
 
-def synthetic(batches: int) -> Batches:
+def synthetic(batches: int, device: torch.device = CPU) -> Batches:
     """Return batches of independent spikes of MNIST's mean rate, (steps, samples, neurons), and random labels."""
     generator = torch.Generator().manual_seed(0)
     return [
         (
-            (torch.rand(STEPS, BATCH, SIZES[0], generator=generator) < MNIST_RATE).float(),
-            torch.randint(SIZES[-1], (BATCH,), generator=generator),
+            (torch.rand(STEPS, BATCH, SIZES[0], generator=generator) < MNIST_RATE).float().to(device),
+            torch.randint(SIZES[-1], (BATCH,), generator=generator).to(device),
         )
         for _ in range(batches)
     ]
@@ -76,17 +80,18 @@ class _Dense(DenseLayer):
         return bits, squares
 
 
-def bitspike(precision: Precision) -> Side:
+def bitspike(precision: Precision, device: torch.device = CPU) -> Side:
     """Return our network with the arctangent's surrogate gradient, the width of which is the floor, and no noise."""
-    return _bitspike(precision, Surrogate(function="atan", slope=2.0, noise=Silent(), width="floor"), floor=3.0)
+    estimator = Surrogate(function="atan", slope=2.0, noise=Silent(), width="floor")
+    return _bitspike(precision, device, estimator, floor=3.0)
 
 
-def bitspike_posterior(precision: Precision) -> Side:
+def bitspike_posterior(precision: Precision, device: torch.device = CPU) -> Side:
     """Return our network with posterior noise: two moments, and plain straight-through."""
-    return _bitspike(precision, IWST(), floor=0.5)
+    return _bitspike(precision, device, IWST(), floor=0.5)
 
 
-def _bitspike(precision: Precision, estimator: Estimator, *, floor: float) -> Side:
+def _bitspike(precision: Precision, device: torch.device, estimator: Estimator, *, floor: float) -> Side:
     """Return our network as the training loop updates it with the recipe's key `precision`."""
     dv = round((1 - KEEP) * 4096)
     layers = [
@@ -101,16 +106,26 @@ def _bitspike(precision: Precision, estimator: Estimator, *, floor: float) -> Si
     network = SpikingNetwork(layers, steps=STEPS, readout="membrane_sum", temperature=200.0)
     network.initialise(0, spread=0.5)
     network.precision = precision
-    optimiser = torch.optim.Adam(network.parameters(), lr=0.02, fused=True)
-    generator = torch.Generator().manual_seed(1)
+    network.to(device)
+    optimiser = torch.optim.Adam(network.parameters(), lr=0.02, fused=True, capturable=device.type == "cuda")
+    generator = torch.Generator(device=device).manual_seed(1)
+    replay = Replay(generator) if device.type == "cuda" else None
 
-    def step(spikes: Tensor, labels: Tensor) -> None:
+    def update(spikes: Tensor, labels: Tensor, _share: Share) -> tuple[Tensor, Tensor]:
         with flushed_denormals():
             logits, _ = network.noisy(spikes, generator, estimator=estimator, floor=floor)
             loss = functional.cross_entropy(logits, labels)
             optimiser.zero_grad()
             loss.backward()  # type: ignore[no-untyped-call]
             optimiser.step()
+        return logits.detach(), loss.detach()
+
+    def step(spikes: Tensor, labels: Tensor) -> None:
+        share = whole(len(labels))
+        if replay is None:
+            update(spikes, labels, share)
+        else:
+            replay(update, spikes, labels, share)
 
     def rates(spikes: Tensor) -> list[float]:
         found: list[float] = []
@@ -125,20 +140,22 @@ def _bitspike(precision: Precision, estimator: Estimator, *, floor: float) -> Si
     return Side(step=step, rates=rates)
 
 
-def snntorch(precision: Precision) -> Side:
+def snntorch(precision: Precision, device: torch.device = CPU) -> Side:
     """Return snnTorch's network, updated as its tutorials do it.
 
     With bfloat16 torch rounds the factors of its matrix products, which is what torch offers to a network of float32.
     """
     package, surrogate = check_snntorch()
-    linear = nn.ModuleList(nn.Linear(inputs, neurons) for inputs, neurons in pairwise(SIZES))
+    linear = nn.ModuleList(nn.Linear(inputs, neurons) for inputs, neurons in pairwise(SIZES)).to(device)
     resets = ("zero",) * (len(SIZES) - 2) + ("none",)
-    leaky = [package.Leaky(beta=KEEP, spike_grad=surrogate.atan(), reset_mechanism=reset) for reset in resets]
+    leaky = [
+        package.Leaky(beta=KEEP, spike_grad=surrogate.atan(), reset_mechanism=reset).to(device) for reset in resets
+    ]
     optimiser = torch.optim.Adam(linear.parameters(), lr=1e-3)
 
     def run(spikes: Tensor, told: list[Tensor] | None = None) -> Tensor:
         membranes = [one.reset_mem() for one in leaky]
-        total = torch.zeros(())
+        total = torch.zeros((), device=device)
         for now in spikes:
             signal = now
             for number, (weights, neuron) in enumerate(zip(linear, leaky, strict=True)):
@@ -176,13 +193,13 @@ def matrix_products(precision: Precision) -> Iterator[None]:
         torch.set_float32_matmul_precision(before)
 
 
-SIDES: dict[str, Callable[[Precision], Side]] = {
+SIDES: dict[str, Callable[[Precision, torch.device], Side]] = {
     "bitspike": bitspike,
     "bitspike_posterior": bitspike_posterior,
-    "snntorch": lambda _: snntorch("float32"),
-    "snntorch_bfloat16": lambda _: snntorch("bfloat16"),
+    "snntorch": lambda _, device: snntorch("float32", device),
+    "snntorch_bfloat16": lambda _, device: snntorch("bfloat16", device),
 }
-"""Each takes the precision of our sides."""
+"""Each takes the precision of our sides, and where it trains."""
 
 
 def products_alone(spikes: Tensor, precision: Precision, rates: Sequence[float]) -> float:
@@ -193,17 +210,24 @@ def products_alone(spikes: Tensor, precision: Precision, rates: Sequence[float])
         precision: of the products.
         rates: of the bits of each spiking layer.
     """
-    dtype = getattr(torch, precision)
+    dtype, device = getattr(torch, precision), spikes.device
     spent, before = 0.0, spikes.to(dtype)
     for number, ((inputs, neurons), rate) in enumerate(zip(pairwise(SIZES[:-1]), rates, strict=True)):
-        weights = torch.rand(neurons, inputs).to(dtype).requires_grad_()
-        above = torch.rand(STEPS, BATCH, neurons).to(dtype)
+        weights = torch.rand(neurons, inputs, device=device).to(dtype).requires_grad_()
+        above = torch.rand(STEPS, BATCH, neurons, device=device).to(dtype)
         leaf = before.detach().requires_grad_(number > 0)
-        begun = time.perf_counter()
+        begun = settled(device)
         dense_moments(leaf, weights, neurons).backward(above)  # type: ignore[no-untyped-call]
-        spent += time.perf_counter() - begun
-        before = (torch.rand(STEPS, BATCH, neurons) < rate).to(dtype)
+        spent += settled(device) - begun
+        before = (torch.rand(STEPS, BATCH, neurons, device=device) < rate).to(dtype)
     return spent
+
+
+def settled(device: torch.device) -> float:
+    """Return the time in seconds at which all that a device was asked to do is done."""
+    if device.type == "cuda":
+        torch.cuda.synchronize(device)
+    return time.perf_counter()
 
 
 def check_snntorch() -> tuple[Any, Any]:

@@ -1,4 +1,4 @@
-"""The time and the memory of training, beside the same layer sizes in snnTorch on the CPU.
+"""The time and the memory of training, beside the same layer sizes in snnTorch, on the CPU or on a GPU.
 
 Both train 784-512-512-10 over 25 steps in batches of 128 on the same synthetic spikes, independent and of MNIST's mean
 rate, with Adam and the cross-entropy of the summed membrane of the last population:
@@ -21,7 +21,9 @@ bitspike alone, in the same run, at its precision and rates: with everything els
 
 A run trains a few batches; runs alternate after one unmeasured batch of each, and the median counts. Seconds of an
 epoch are extrapolated to the 469 updates of 60 000 samples, and do not include encoding. Peak memory is measured apart,
-each in a process of its own: the most it held in residence (Linux's VmHWM) less what it held after imports and data.
+each in a process of its own: the most it held in residence (Linux's VmHWM) less what it held after imports and data. On
+a GPU it is the most that torch had allocated there, less what it had before a side was made; spikes lie there from the
+start, and a time ends when all that was asked of the GPU is done.
 """
 
 import io
@@ -29,7 +31,6 @@ import json
 import statistics
 import subprocess
 import sys
-import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -42,20 +43,25 @@ import torch
 from bitspike.errors import EngineError, UsageError
 from bitspike.train.bench_sides import (
     BATCH,
+    CPU,
     EPOCH,
     SIDES,
     SIZES,
     STEPS,
     UPDATES,
     Batches,
+    Side,
     Step,
     check_snntorch,
     products_alone,
+    settled,
     synthetic,
 )
-from bitspike.train.products import Precision, native_precision
+from bitspike.train.products import Precision, chosen_precision
 
 Notify = Callable[[str, int, int], None]
+_WARM = 3
+"""Updates on a GPU that are not measured: ours is made, recorded, and played."""
 _KERNELS = ("backward", "events", "forward", "silent")
 """Modules that training imports at their first use, Numba with them."""
 
@@ -70,6 +76,7 @@ class TrainBench:
         rates: means of the bits of each spiking layer, by name.
         peak_mib: by name; None where the system does not tell.
         precision: of our spikes and matrix products.
+        device: what it ran on: ``cpu``, or the name of a GPU.
     """
 
     measured: dict[str, tuple[float, ...]]
@@ -79,6 +86,7 @@ class TrainBench:
     batches: int
     threads: int
     precision: Precision
+    device: str = "cpu"
 
     @property
     def seconds(self) -> dict[str, float]:
@@ -128,7 +136,8 @@ class TrainBench:
         with console.capture() as printed:
             console.print(table)
         network = f"{'-'.join(map(str, SIZES))}, {STEPS} steps, batch {BATCH}, ours in {self.precision}"
-        counted = f"medians of {self.runs} alternating runs of {self.batches} batches, {self.threads} threads"
+        counted = f"medians of {self.runs} alternating runs of {self.batches} batches, "
+        counted += f"{self.threads} threads" if self.device == "cpu" else f"on {self.device}"
         ratio = (
             f"ratio {self.ratio:.2f}: snnTorch's time over bitspike's; {self.ratio_posterior:.2f} with posterior "
             f"noise; "
@@ -151,6 +160,7 @@ class TrainBench:
             "batches": self.batches,
             "threads": self.threads,
             "precision": self.precision,
+            "device": self.device,
             "network": list(SIZES),
             "steps": STEPS,
             "batch": BATCH,
@@ -164,6 +174,7 @@ def bench_train(
     batches: int = 4,
     threads: int = 1,
     precision: Precision | None = None,
+    device: torch.device = CPU,
     notify: Notify | None = None,
 ) -> TrainBench:
     """Measure all sides; see the module's docstring.
@@ -172,7 +183,8 @@ def bench_train(
         runs: measured runs of each, 1 or more.
         batches: updates in a run, 1 or more.
         threads: of torch's operations, of all.
-        precision: of our sides; bfloat16 by default where the processor multiplies it, else float32.
+        precision: of our sides; bfloat16 by default where the device multiplies it, else float32.
+        device: where all sides train.
         notify: called with a label, the number of the run from 0, and the number of runs.
 
     Raises:
@@ -184,29 +196,35 @@ def bench_train(
         if value < 1:
             raise UsageError(f"{name}: found {value}; expected 1 or more")
     check_snntorch()
-    wanted: Precision = precision or native_precision()
+    wanted = chosen_precision(precision or "auto", device)
+    peaks: dict[str, float | None] = {}
     with _threads(threads):
-        data = synthetic(batches)
-        sides = {name: make(wanted) for name, make in SIDES.items()}
-        for side in sides.values():
-            side.step(*data[0])
+        data = synthetic(batches, device)
+        sides: dict[str, Side] = {}
+        for name, make in SIDES.items():
+            begun = _allocated(device)
+            sides[name] = make(wanted, device)
+            for _ in range(1 if device.type == "cpu" else _WARM):
+                sides[name].step(*data[0])
+            peaks[name] = _most_allocated(device, begun)
         found: dict[str, list[float]] = {name: [] for name in sides}
         alone: list[float] = []
         for run in range(runs):
             for name, side in sides.items():
                 if notify is not None:
                     notify(name, run, runs)
-                found[name].append(_timed(side.step, data))
+                found[name].append(_timed(side.step, data, device))
             alone.append(products_alone(data[0][0], wanted, sides["bitspike"].rates(data[0][0])))
         rates = {name: tuple(side.rates(data[0][0])) for name, side in sides.items()}
     return TrainBench(
         measured={name: tuple(times) for name, times in found.items()},
         products_alone=tuple(alone),
         rates=rates,
-        peak_mib={name: _peak_in_child(name, threads, wanted) for name in SIDES},
+        peak_mib={name: _peak_in_child(name, threads, wanted) for name in SIDES} if device.type == "cpu" else peaks,
         batches=batches,
         threads=threads,
         precision=wanted,
+        device="cpu" if device.type == "cpu" else torch.cuda.get_device_name(device),
     )
 
 
@@ -218,7 +236,7 @@ def measure_peak(name: str, threads: int, precision: Precision) -> None:
         for kernels in _KERNELS:
             import_module(f"bitspike.train.kernels.{kernels}")
         before = _resident("VmRSS")
-        side = SIDES[name](precision)
+        side = SIDES[name](precision, CPU)
         for spikes, labels in data:
             side.step(spikes, labels)
         after = _resident("VmHWM")
@@ -244,12 +262,25 @@ def _resident(key: str) -> int | None:
     return int(lines[key].split()[0])
 
 
-def _timed(step: Step, data: Batches) -> float:
+def _allocated(device: torch.device) -> int:
+    """Return the bytes that torch has allocated on a GPU, and start its maximum anew; 0 on a CPU."""
+    if device.type == "cpu":
+        return 0
+    torch.cuda.reset_peak_memory_stats(device)
+    return torch.cuda.memory_allocated(device)
+
+
+def _most_allocated(device: torch.device, before: int) -> float | None:
+    """Return the most since then in MiB, less what was there before; None on a CPU."""
+    return None if device.type == "cpu" else (torch.cuda.max_memory_allocated(device) - before) / 2**20
+
+
+def _timed(step: Step, data: Batches, device: torch.device) -> float:
     """Return the mean seconds of an update."""
-    begun = time.perf_counter()
+    begun = settled(device)
     for spikes, labels in data:
         step(spikes, labels)
-    return (time.perf_counter() - begun) / len(data)
+    return (settled(device) - begun) / len(data)
 
 
 @contextmanager

@@ -85,7 +85,10 @@ def restore_checkpoint(trainer: Trainer, path: str | os.PathLike[str]) -> None:
             parameter.copy_(values[key])
             if parameter.requires_grad and moments:
                 state = {moment: values[f"{key}.{moment}"] for moment in moments}
-                trainer.optimiser.state[parameter] = {"step": torch.tensor(float(trainer.steps)), **state}
+                trainer.optimiser.state[parameter] = {
+                    "step": torch.tensor(float(trainer.steps)).to(parameter.device),
+                    **state,
+                }
 
 
 def _check_config(trainer: Trainer, config: dict[str, Any], path: str | os.PathLike[str]) -> None:

@@ -25,6 +25,11 @@ class _Flow:
         self._last = {name: at for at, one in enumerate(wires) for name in one.sources}
         self._recalled = {name for one in wires for name in one.shortcuts}
 
+    @property
+    def device(self) -> torch.device:
+        """Where the spikes are."""
+        return next(iter(self._spikes.values())).device
+
     def fired(self, spikes: Tensor) -> None:
         """Take the spikes of the layer whose input was asked for last, float, shape (steps, samples, neurons)."""
         self._spikes = {name: one for name, one in self._spikes.items() if self._last[name] > self._at}

@@ -31,6 +31,8 @@ def _constants(settings: Settings, *, spread: bool, carried: bool) -> dict[str, 
         "CARRIED": carried,
         "CURRENT": settings.neuron.keep_u != 0,
         "BLOCK": BLOCK,
+        # Products and sums are rounded one after the other, as elsewhere, in every version of Triton.
+        "enable_fp_fusion": False,
     }
 
 

@@ -6,9 +6,9 @@ the summed gradients; see :mod:`bitspike.train.processes`.
 
 import dataclasses
 import math
-import os
 from collections.abc import Iterator
 from contextlib import contextmanager
+from functools import partial
 
 import numpy as np
 import torch
@@ -16,18 +16,18 @@ from torch import Tensor
 from torch.nn import functional
 
 from bitspike.errors import UsageError
-from bitspike.train.ahead import ahead
-from bitspike.train.augment import moved_images
+from bitspike.train.batches import batches
 from bitspike.train.build import build_estimator, build_network, build_prior
 from bitspike.train.data import load_samples
 from bitspike.train.denormals import flushed_denormals
-from bitspike.train.encode import Stream, permutation, words
+from bitspike.train.encode import Stream, words
 from bitspike.train.finishing import Finishing
 from bitspike.train.model import SpikingNetwork
-from bitspike.train.moves import fresh_spikes, moved_labels
+from bitspike.train.optimiser import adam, set_rates
 from bitspike.train.processes import Processes, Share, fingerprint
 from bitspike.train.products import chosen_precision
 from bitspike.train.recipe import Recipe
+from bitspike.train.replay import Replay, Update
 from bitspike.train.rule_recipe import RuleRecipe
 from bitspike.train.rules import build_updater
 from bitspike.train.running_means import means_in_place
@@ -35,7 +35,6 @@ from bitspike.train.schedule import Schedule
 
 Metrics = dict[str, float | int]
 _ALONE = Processes()
-_MOST_WORKERS = 12
 _TOLD_EVERY = 16
 """Updates on a GPU between two times that it tells how it does."""
 
@@ -82,25 +81,22 @@ class Trainer:
         self.recipe = recipe
         self.schedule = Schedule(recipe)
         self.processes = processes
-        self.model = build_network(recipe).to(processes.device)
-        self.model.precision = chosen_precision(recipe.training.precision, processes.device)
+        device = processes.device
+        self.model = build_network(recipe).to(device)
+        self.model.precision = chosen_precision(recipe.training.precision, device)
         self._estimator = build_estimator(recipe.estimator)
-        self._finishing = Finishing(recipe, self.model, processes.device) if recipe.finish.epochs > 0 else None
-        self.optimiser: torch.optim.Optimizer = torch.optim.Adam(
-            [
-                {"params": self.model.locations()},
-                {"params": [bias for bias in self.model.biases() if bias.requires_grad]},
-                {"params": [scale for scale in self.model.scales() if scale.requires_grad]},
-            ],
-            fused=True,
-        )
+        self._finishing = Finishing(recipe, self.model, device) if recipe.finish.epochs > 0 else None
+        self.optimiser: torch.optim.Optimizer = adam(self.model, device)
+        self._generator = torch.Generator(device=device)
+        # Several processes would have to talk within what is recorded.
+        self._replay = Replay(self._generator) if device.type == "cuda" and processes.count == 1 else None
         self._moments: tuple[str, ...] = ("exp_avg", "exp_avg_sq")
         self._rule = build_updater(recipe, self.model, self._estimator)
         if self._rule is not None:
             self.optimiser, self._moments = self._rule.optimiser, tuple(self._rule.moments)
         self.epoch = 0
         self.best: Best | None = None
-        self._told_every = 1 if processes.device.type == "cpu" else _TOLD_EVERY
+        self._told_every = 1 if device.type == "cpu" else _TOLD_EVERY
         self._samples = load_samples(recipe.data.name, "train", recipe.data.encoding)
         self._validation = recipe.data.load("validation")
 
@@ -162,16 +158,16 @@ class Trainer:
         if (finish := self._finish(epoch)) is not None:
             finish.begin(self.optimiser)
         rates = self.schedule.rates(epoch)
-        for group, rate in zip(self.optimiser.param_groups, rates, strict=True):
-            group["lr"] = rate
+        set_rates(self.optimiser, rates)
         noise = int(words(self.recipe.seed, Stream.NOISE + epoch, 0, 1)[0] >> np.uint64(1))
-        generator = torch.Generator(device=self.processes.device).manual_seed(noise)
+        self._generator.manual_seed(noise)
         sums, seen = torch.zeros(2, dtype=torch.float64, device=self.processes.device), 0
+        update = self._updates(epoch)
         for number, (spikes, labels, share) in enumerate(self._batches(epoch)):
             if len(labels) == 0:
                 self._follow(share)
                 continue
-            logits, error = self._update(spikes, labels, generator, epoch, share)
+            logits, error = update(spikes, labels, share)
             seen += len(labels)
             sums += torch.stack([error.double() * len(labels), (logits.argmax(1) == labels).sum()])
             if number % self._told_every == 0:
@@ -237,31 +233,20 @@ class Trainer:
         return total, int(rights), int(count)
 
     def _batches(self, epoch: int) -> Iterator[tuple[Tensor, Tensor, Share]]:
-        """Yield fresh spikes, shape (steps, samples, neurons), and labels, of this process's share of each batch.
+        seed, rule = self.recipe.seed, self._rule
+        see = None if rule is None else partial(rule.see, seed=seed, stream=Stream.SPIKES + epoch)
+        return batches(self._samples, self.recipe, self.processes, epoch=epoch, see=see)
 
-        Batches come in the epoch's own order.
-        """
-        seed, size, device = self.recipe.seed, self.recipe.training.batch, self.processes.device
-        order = permutation(len(self._samples), seed=seed, stream=Stream.ORDER + epoch)
+    def _updates(self, epoch: int) -> Update:
+        """Return what makes the updates of an epoch."""
 
-        def made(start: int) -> tuple[Tensor, Tensor, Share]:
-            rows = order[start : start + size]
-            share = self.processes.share(len(rows))
-            batch = moved_images(
-                self._samples.take(rows[share.start : share.stop]), self.recipe.data, seed=seed, epoch=epoch
-            )
-            if self._rule is not None:
-                self._rule.see(batch, seed=seed, stream=Stream.SPIKES + epoch)
-            spikes = fresh_spikes(batch, self.recipe.data, seed=seed, epoch=epoch)
-            labels = moved_labels(batch, self.recipe.data, seed=seed, epoch=epoch)
-            # Bits travel as bytes.
-            ordered = torch.from_numpy(np.ascontiguousarray(spikes.transpose(1, 0, 2)))
-            return ordered, torch.from_numpy(labels), share
+        def update(spikes: Tensor, labels: Tensor, share: Share) -> tuple[Tensor, Tensor]:
+            return self._update(spikes, labels, self._generator, epoch, share)
 
-        # A GPU would wait for its batches; a processor has no hands free to make them before their time.
-        workers = 0 if device.type == "cpu" else min(_MOST_WORKERS, max(1, (os.cpu_count() or 1) - 1))
-        for spikes, labels, share in ahead(made, range(0, len(order), size), workers=workers):
-            yield spikes.to(device).float(), labels.to(device), share
+        if self._replay is None:
+            return update
+        self._replay.begin((self._finish(epoch) is None, self.schedule.sharpness(epoch)))
+        return partial(self._replay, update)
 
     def _update(
         self, spikes: Tensor, labels: Tensor, generator: torch.Generator, epoch: int, share: Share

@@ -13,13 +13,13 @@ import torch
 from torch import Tensor, nn
 
 from bitspike.errors import UsageError
-from bitspike.train.dynamics import impulse_response, membrane
 from bitspike.train.estimators import Estimator
 from bitspike.train.flow import ExactFlow, NoisyFlow
 from bitspike.train.layers import DenseLayer, Layer
 from bitspike.train.noise import Silent
 from bitspike.train.posteriors import Bits, Posterior, Prior
 from bitspike.train.processes import Share, whole
+from bitspike.train.read_out import noisy_membrane
 from bitspike.train.registers import UNITS
 from bitspike.train.wiring import INPUT, Wires, chain
 
@@ -162,8 +162,9 @@ class SpikingNetwork(nn.Module):
         share = whole(spikes.shape[1]) if share is None else share
         sums = torch.zeros((), device=spikes.device)
         spikes = spikes.to(getattr(torch, self.precision))
-        spiking = self.populations if self.readout == "spike_count" else self.populations[:-1]
-        flow = NoisyFlow(self.populations, self.wires, spikes, sharpness, spread=estimator.reads_variance)
+        layers = self.populations
+        spiking = layers if self.readout == "spike_count" else layers[:-1]
+        flow = NoisyFlow(layers, self.wires, spikes, sharpness, spread=estimator.reads_variance)
         for layer in spiking:
             spikes, squares = layer.fire(
                 flow.inputs(),
@@ -179,28 +180,9 @@ class SpikingNetwork(nn.Module):
         if self.readout == "spike_count":
             return spikes.float().sum(0) / self.temperature, sums
         source = None if isinstance(estimator.noise, Silent) else generator
-        return self._noisy_membrane(flow, len(spikes), source, share), sums
-
-    def _noisy_membrane(self, flow: NoisyFlow, steps: int, generator: torch.Generator | None, share: Share) -> Tensor:
-        """Return logits of the last membrane; its noise is that of one weight sample held over all steps, or none."""
-        layer = self.populations[-1]
-        response = torch.tensor(impulse_response(layer.neuron, steps))
-        mean, variance = flow.folded(response.cumsum(0).flip(0) if self.readout == "membrane_sum" else response.flip(0))
-        if layer.neuron.keep_v == 1 and layer.neuron.keep_u in (0, 1):
-            # No decay truncates, so that the read-out is linear in what comes in.
-            value = mean + layer.rounded_bias() * self._bias_weight(steps)
-        else:
-            drive, _ = layer.parted(flow.inputs().float())
-            states = membrane(drive, layer.rounded_bias(), layer.neuron)
-            value = states.sum(0) if self.readout == "membrane_sum" else states[-1]
-        if generator is None:
-            return value / self.temperature
-        noise = share.rows(torch.randn((share.batch, layer.neurons), generator=generator, device=generator.device))
-        return (value + torch.sqrt(variance + 1e-12) * noise) / self.temperature
-
-    def _bias_weight(self, steps: int) -> float:
-        """Return what a bias of one weight adds to the read-out of a membrane that forgets nothing."""
-        return steps * (steps + 1) / 2 if self.readout == "membrane_sum" else float(steps)
+        summed = self.readout == "membrane_sum"
+        values = noisy_membrane(layers[-1], flow, len(spikes), summed=summed, generator=source, share=share)
+        return values / self.temperature, sums
 
     def map_bits(self) -> dict[str, Bits]:
         """Return the most probable weights, integers of the posterior's family.

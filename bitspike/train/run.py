@@ -153,7 +153,8 @@ def fit(
             the time left where not.
         devices: processes on each machine.
         nodes: machines.
-        accelerator: ``cpu``, ``gpu`` or ``auto``, which is a GPU where there is one; evaluation is on the processor.
+        accelerator: ``cpu``, ``gpu`` or ``auto``, which is a GPU where there is one. Networks are evaluated there too,
+            integer for integer as on a processor.
 
     Raises:
         UsageError: an impossible recipe, a folder in use, or a run to resume that has another recipe.

@@ -20,7 +20,7 @@ from bitspike.train.registers import Neuron
 
 KEYS = {
     "ratio", "ratio_posterior", "ratio_bfloat16", "seconds", "seconds_are", "products_seconds", "peak_mib", "rates",
-    "runs", "batches", "threads", "precision",
+    "runs", "batches", "threads", "precision", "device",
     "network", "steps", "batch", "update_seconds",
 }  # fmt: skip
 
@@ -62,7 +62,7 @@ def test_the_command_prints_finite_positive_numbers(capsys):
 def test_runs_alternate_after_one_update_of_each(small, monkeypatch):
     done = []
     for name in SIDES:
-        monkeypatch.setitem(SIDES, name, lambda _, name=name: idle(lambda _spikes, _labels: done.append(name)))
+        monkeypatch.setitem(SIDES, name, lambda *_, name=name: idle(lambda _spikes, _labels: done.append(name)))
     told = []
     found = measure(runs=3, batches=2, notify=lambda *parts: told.append(parts))
     assert list(SIDES) == ["bitspike", "bitspike_posterior", "snntorch", "snntorch_bfloat16"]
@@ -108,7 +108,7 @@ def test_all_sides_learn_a_batch(small, name, precision, monkeypatch):
     monkeypatch.setattr(bench_sides.functional, "cross_entropy", noted)
     with torch.random.fork_rng():
         torch.manual_seed(0)
-        side = SIDES[name](precision)
+        side = SIDES[name](precision, torch.device("cpu"))
         spikes, labels = synthetic(1)[0]
         for _ in range(30):
             side.step(spikes, labels)
@@ -129,7 +129,7 @@ def test_rates_are_the_means_of_the_bits(small, name):
     """Spikes come from what comes in: there are fewer without."""
     with torch.random.fork_rng():
         torch.manual_seed(0)
-        side = SIDES[name]("float32")
+        side = SIDES[name]("float32", torch.device("cpu"))
     spikes, labels = synthetic(1)[0]
     for _ in range(20):
         side.step(spikes, labels)
@@ -143,7 +143,7 @@ def test_rates_are_the_means_of_the_bits(small, name):
 def test_threads_are_set_for_all_and_put_back(small, monkeypatch):
     seen = []
     for name in SIDES:
-        monkeypatch.setitem(SIDES, name, lambda _: idle(lambda _spikes, _labels: seen.append(torch.get_num_threads())))
+        monkeypatch.setitem(SIDES, name, lambda *_: idle(lambda _spikes, _labels: seen.append(torch.get_num_threads())))
     before = torch.get_num_threads()
     measure(runs=1, batches=1, threads=2)
     assert seen == [2] * 8
@@ -166,7 +166,7 @@ def test_each_side_has_its_own_products(small, monkeypatch):
     found = {}
     for name, make in SIDES.items():
         seen.clear()
-        make("bfloat16").step(spikes, labels)
+        make("bfloat16", torch.device("cpu")).step(spikes, labels)
         found[name] = seen[0]
     assert found == {
         "bitspike": (torch.bfloat16, "highest"),

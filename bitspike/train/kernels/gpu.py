@@ -6,8 +6,6 @@ registers, so that an input is read once and a result written once. Triton comes
 ``TRITON_INTERPRET=1`` the same kernels run on a processor, slowly, which is how they are tested without a GPU.
 """
 
-from typing import Any
-
 import triton
 import triton.language as tl
 
@@ -28,7 +26,7 @@ _UNIT = tl.constexpr(2.0**-24)
 
 
 @triton.jit
-def _kept(state: Any, keep: Any) -> Any:
+def _kept(state, keep):
     """Return what a step keeps of a state, truncated toward zero to multiples of 1/64; all of it without decay."""
     scaled = state * (keep * _UNITS)
     lattice = tl.where(scaled < 0, tl.ceil(scaled), tl.floor(scaled)) * (1.0 / _UNITS)
@@ -36,7 +34,7 @@ def _kept(state: Any, keep: Any) -> Any:
 
 
 @triton.jit
-def _scaled_tail(z: Any, exponent: Any) -> Any:
+def _scaled_tail(z, exponent):
     """Return e**(z * z + exponent) * erfc(z) for z of 0 and more; the polynomial is that of the other kernels."""
     t = 1.0 / (1.0 + 0.5 * z)
     high = 0.2482906393882875 + t * (-0.8729041482263772 + t * (0.668515160850562 + t * -0.16612211189883375))
@@ -47,7 +45,7 @@ def _scaled_tail(z: Any, exponent: Any) -> Any:
 
 
 @triton.jit
-def _uniform(place: Any, key: Any, other: Any) -> Any:
+def _uniform(place, key, other):
     """Return a number in 0 to 1 that is a function of a place and two keys, all of 32 bits."""
     word = place ^ key
     word = (word ^ (word >> 16)) * tl.full([], 0x7FEB352D, tl.uint32)
@@ -60,7 +58,7 @@ def _uniform(place: Any, key: Any, other: Any) -> Any:
 
 
 @triton.jit
-def _tail(distance: Any, scale: Any, NOISE: tl.constexpr) -> Any:
+def _tail(distance, scale, NOISE: tl.constexpr):
     """Return the probability of the less likely bit."""
     if NOISE == _LOGISTIC:
         odds = tl.exp(-(tl.abs(distance) * _DEVIATION) / scale)
@@ -73,24 +71,24 @@ def _tail(distance: Any, scale: Any, NOISE: tl.constexpr) -> Any:
 
 @triton.jit(do_not_specialize=["steps", "step", "sample", "batch"])
 def forward(
-    moments: Any,
-    bias: Any,
-    states: Any,
-    keys: Any,
-    bits: Any,
-    distances: Any,
-    scales: Any,
-    auxiliary: Any,
-    steps: Any,
-    samples: Any,
-    neurons: Any,
-    step: Any,
-    sample: Any,
-    batch: Any,
-    cu: Any,
-    cv: Any,
-    vth: Any,
-    floor: Any,
+    moments,
+    bias,
+    states,
+    keys,
+    bits,
+    distances,
+    scales,
+    auxiliary,
+    steps,
+    samples,
+    neurons,
+    step,
+    sample,
+    batch,
+    cu,
+    cv,
+    vth,
+    floor,
     NOISE: tl.constexpr,
     SPREAD: tl.constexpr,
     ZERO: tl.constexpr,
@@ -98,7 +96,7 @@ def forward(
     CARRIED: tl.constexpr,
     CURRENT: tl.constexpr,
     BLOCK: tl.constexpr,
-) -> None:
+):
     """Run a population through `steps` steps.
 
     Args:
@@ -181,7 +179,7 @@ def forward(
 
 
 @triton.jit
-def _factor(distance: Any, scale: Any, fired: Any, alpha: Any, NOISE: tl.constexpr, IMPORTANCE: tl.constexpr) -> Any:
+def _factor(distance, scale, fired, alpha, NOISE: tl.constexpr, IMPORTANCE: tl.constexpr):
     """Return J / s, J of :mod:`bitspike.train.estimators`, or of the arctangent without noise."""
     inverse = 1.0 / scale
     if NOISE == _NONE:
@@ -208,22 +206,22 @@ def _factor(distance: Any, scale: Any, fired: Any, alpha: Any, NOISE: tl.constex
 
 @triton.jit(do_not_specialize=["steps"])
 def backward(
-    to_bits: Any,
-    to_auxiliary: Any,
-    bits: Any,
-    distances: Any,
-    scales: Any,
-    states: Any,
-    to_moments: Any,
-    to_bias: Any,
-    steps: Any,
-    samples: Any,
-    neurons: Any,
-    cu: Any,
-    cv: Any,
-    vth: Any,
-    floor: Any,
-    alpha: Any,
+    to_bits,
+    to_auxiliary,
+    bits,
+    distances,
+    scales,
+    states,
+    to_moments,
+    to_bias,
+    steps,
+    samples,
+    neurons,
+    cu,
+    cv,
+    vth,
+    floor,
+    alpha,
     NOISE: tl.constexpr,
     SPREAD: tl.constexpr,
     ZERO: tl.constexpr,
@@ -232,7 +230,7 @@ def backward(
     CURRENT: tl.constexpr,
     IMPORTANCE: tl.constexpr,
     BLOCK: tl.constexpr,
-) -> None:
+):
     """Run a population back through `steps` steps.
 
     Args:

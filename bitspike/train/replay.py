@@ -1,0 +1,79 @@
+"""An update that is recorded once and then played again, on a GPU.
+
+An update asks a GPU for some hundred small pieces of work, and Python takes longer to ask than the GPU to do them. A
+CUDA graph holds them all: the first update of a kind is made as usual, the second is recorded, and it and all that
+follow with batches of the same size are played. What is played are the same kernels with the same arguments; batches
+are copied to where the recorded ones lay, and a generator goes on drawing. What is not a tensor on the GPU when it is
+recorded stays as it was, so that a new kind has to be begun wherever such a thing changes.
+"""
+
+from collections.abc import Callable, Hashable
+
+import torch
+from torch import Tensor
+
+from bitspike.train.processes import Share
+
+Update = Callable[[Tensor, Tensor, Share], tuple[Tensor, Tensor]]
+
+
+class Replay:
+    """Makes updates.
+
+    Attributes:
+        played: updates that were played so far.
+    """
+
+    def __init__(self, generator: torch.Generator) -> None:
+        self.played = 0
+        self._generator = generator
+        self._stream = torch.cuda.Stream(generator.device)  # type: ignore[no-untyped-call]
+        self._kind: Hashable = None
+        self._graph: torch.cuda.CUDAGraph | None = None
+        self._shape: torch.Size | None = None
+        self._can = True
+
+    def begin(self, kind: Hashable) -> None:
+        """Begin with updates of a kind: what was recorded for another one is let go."""
+        if kind != self._kind:
+            self._kind, self._graph, self._shape = kind, None, None
+
+    def __call__(self, update: Update, spikes: Tensor, labels: Tensor, share: Share) -> tuple[Tensor, Tensor]:
+        """Make an update; return what it does, two tensors that hold until the next."""
+        here = torch.cuda.current_stream(spikes.device)
+        self._stream.wait_stream(here)
+        # All on one stream of its own: a recording may not depend on what others have been asked for.
+        with torch.cuda.stream(self._stream):
+            if self._graph is None and self._can and spikes.shape == self._shape:
+                self._record(update, spikes, labels, share)
+            if self._graph is not None and spikes.shape == self._shape:
+                found = self._play(spikes, labels)
+            else:
+                self._shape = self._shape or spikes.shape
+                found = update(spikes, labels, share)
+        here.wait_stream(self._stream)
+        return found
+
+    def _record(self, update: Update, spikes: Tensor, labels: Tensor, share: Share) -> None:
+        """Record an update, which is not made; where it cannot be, updates are made as usual from then on."""
+        self._batch = spikes.clone(), labels.clone()
+        graph = torch.cuda.CUDAGraph()
+        graph.register_generator_state(self._generator)
+        try:
+            with torch.cuda.graph(graph, stream=self._stream):
+                self._found = update(*self._batch, share)
+        except RuntimeError:
+            # Something that only a processor can do.
+            self._can = False
+            torch.cuda.synchronize(spikes.device)
+            return
+        self._graph = graph
+
+    def _play(self, spikes: Tensor, labels: Tensor) -> tuple[Tensor, Tensor]:
+        if self._graph is None:
+            raise RuntimeError("nothing was recorded")
+        for there, one in zip(self._batch, (spikes, labels), strict=True):
+            there.copy_(one)
+        self._graph.replay()
+        self.played += 1
+        return self._found
