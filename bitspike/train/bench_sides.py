@@ -108,12 +108,17 @@ def _bitspike(precision: Precision, device: torch.device, estimator: Estimator, 
     network.precision = precision
     network.to(device)
     optimiser = torch.optim.Adam(network.parameters(), lr=0.02, fused=True, capturable=device.type == "cuda")
-    generator = torch.Generator(device=device).manual_seed(1)
-    replay = Replay(generator) if device.type == "cuda" else None
+    replay = Replay(device) if device.type == "cuda" else None
+    own = torch.Generator(device=device)
+
+    def generator() -> torch.Generator:
+        return own if replay is None else replay.generator
+
+    generator().manual_seed(1)
 
     def update(spikes: Tensor, labels: Tensor, _share: Share) -> tuple[Tensor, Tensor]:
         with flushed_denormals():
-            logits, _ = network.noisy(spikes, generator, estimator=estimator, floor=floor)
+            logits, _ = network.noisy(spikes, generator(), estimator=estimator, floor=floor)
             loss = functional.cross_entropy(logits, labels)
             optimiser.zero_grad()
             loss.backward()  # type: ignore[no-untyped-call]
@@ -132,7 +137,7 @@ def _bitspike(precision: Precision, device: torch.device, estimator: Estimator, 
         for layer in layers:
             layer.told = found
         with torch.no_grad():
-            network.noisy(spikes, generator, estimator=estimator, floor=floor)
+            network.noisy(spikes, generator(), estimator=estimator, floor=floor)
         for layer in layers:
             layer.told = None
         return found

@@ -183,7 +183,7 @@ class _Population(torch.autograd.Function):
 def fused_population(
     moments: Tensor,
     bias: Tensor,
-    keys: Tensor,
+    keys: Tensor | None,
     *,
     neuron: Neuron,
     estimator: Estimator,
@@ -199,7 +199,7 @@ def fused_population(
             neurons), in weights and weights squared; or means alone, shape (steps, samples, neurons). float32 or
             bfloat16.
         bias: in weights, shape (neurons,).
-        keys: of the noise, as :func:`draw_keys` gives them; not read without noise.
+        keys: of the noise, as :func:`draw_keys` gives them; None without noise.
         neuron: decays, threshold and reset.
         estimator: one that :func:`can_run` knows.
         floor: standard deviation of the membrane's own noise, in weights, above 0.
@@ -218,6 +218,6 @@ def fused_population(
     if isinstance(estimator.noise, Silent) and moments.shape[-1] == len(bias) and recurrent is None and not summed:
         bits = _SilentPopulation.apply(moments, bias, settings)  # type: ignore[no-untyped-call]
         return bits, torch.zeros(())
-    words = keys.numpy().astype(np.uint32)
+    words = np.zeros(2, np.uint32) if keys is None else keys.numpy().astype(np.uint32)
     result = _Population.apply(moments, bias, recurrent, words, settings)  # type: ignore[no-untyped-call]
     return cast(tuple[Tensor, Tensor], result)

@@ -46,7 +46,7 @@ class _Population(torch.autograd.Function):
 
     @staticmethod
     def forward(  # noqa: PLR0917
-        ctx: Any, moments: Tensor, bias: Tensor, recurrent: Tensor | None, keys: Tensor, settings: Settings
+        ctx: Any, moments: Tensor, bias: Tensor, recurrent: Tensor | None, keys: Tensor | None, settings: Settings
     ) -> tuple[Tensor, Tensor]:
         from bitspike.train.kernels.gpu import BLOCK, NONE, forward
 
@@ -61,11 +61,12 @@ class _Population(torch.autograd.Function):
         states = moments.new_zeros((5, samples, neurons), dtype=torch.float32) if recurrent is not None else fixed
         sums = moments.new_zeros((samples, neurons), dtype=torch.float32) if settings.summed else fixed
         share = settings.share or whole(samples)
+        words = fixed if keys is None else keys
         grid = (-(-samples * neurons // BLOCK),)
 
         def run(inputs: Tensor, first: int, count: int) -> None:
             forward[grid](
-                inputs, fixed, states, keys, bits[first], distances[first], scales[first], sums,
+                inputs, fixed, states, words, bits[first], distances[first], scales[first], sums,
                 count, samples, neurons, first, share.start, share.batch, *_decays(settings), **constants,
             )  # fmt: skip
 
@@ -116,13 +117,13 @@ class _Population(torch.autograd.Function):
 
 
 def population(
-    moments: Tensor, bias: Tensor, keys: Tensor, settings: Settings, recurrent: Tensor | None = None
+    moments: Tensor, bias: Tensor, keys: Tensor | None, settings: Settings, recurrent: Tensor | None = None
 ) -> tuple[Tensor, Tensor]:
     """Run a population; see :func:`bitspike.train.fused.fused_population`.
 
     Args:
         moments, bias, recurrent: as there, on one device.
-        keys: two words of the noise, int64, on that device.
+        keys: two words of the noise, int64, on that device; None without noise.
         settings: everything else.
     """
     result = _Population.apply(moments, bias, recurrent, keys, settings)  # type: ignore[no-untyped-call]

@@ -87,9 +87,9 @@ class Trainer:
         self._estimator = build_estimator(recipe.estimator)
         self._finishing = Finishing(recipe, self.model, device) if recipe.finish.epochs > 0 else None
         self.optimiser: torch.optim.Optimizer = adam(self.model, device)
-        self._generator = torch.Generator(device=device)
         # Several processes would have to talk within what is recorded.
-        self._replay = Replay(self._generator) if device.type == "cuda" and processes.count == 1 else None
+        self._replay = Replay(device) if device.type == "cuda" and processes.count == 1 else None
+        self._own_generator = torch.Generator(device=device)
         self._moments: tuple[str, ...] = ("exp_avg", "exp_avg_sq")
         self._rule = build_updater(recipe, self.model, self._estimator)
         if self._rule is not None:
@@ -236,6 +236,11 @@ class Trainer:
         seed, rule = self.recipe.seed, self._rule
         see = None if rule is None else partial(rule.see, seed=seed, stream=Stream.SPIKES + epoch)
         return batches(self._samples, self.recipe, self.processes, epoch=epoch, see=see)
+
+    @property
+    def _generator(self) -> torch.Generator:
+        """What noise is drawn from."""
+        return self._own_generator if self._replay is None else self._replay.generator
 
     def _updates(self, epoch: int) -> Update:
         """Return what makes the updates of an epoch."""

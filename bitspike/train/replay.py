@@ -21,17 +21,19 @@ class Replay:
     """Makes updates.
 
     Attributes:
+        generator: the one that updates draw from.
         played: updates that were played so far.
+        refusal: why updates cannot be recorded; empty where they can.
     """
 
-    def __init__(self, generator: torch.Generator) -> None:
+    def __init__(self, device: torch.device) -> None:
+        self.generator = torch.Generator(device=device)
         self.played = 0
-        self._generator = generator
-        self._stream = torch.cuda.Stream(generator.device)  # type: ignore[no-untyped-call]
+        self.refusal = ""
+        self._stream = torch.cuda.Stream(device)  # type: ignore[no-untyped-call]
         self._kind: Hashable = None
         self._graph: torch.cuda.CUDAGraph | None = None
         self._shape: torch.Size | None = None
-        self._can = True
 
     def begin(self, kind: Hashable) -> None:
         """Begin with updates of a kind: what was recorded for another one is let go."""
@@ -44,7 +46,7 @@ class Replay:
         self._stream.wait_stream(here)
         # All on one stream of its own: a recording may not depend on what others have been asked for.
         with torch.cuda.stream(self._stream):
-            if self._graph is None and self._can and spikes.shape == self._shape:
+            if self._graph is None and not self.refusal and spikes.shape == self._shape:
                 self._record(update, spikes, labels, share)
             if self._graph is not None and spikes.shape == self._shape:
                 found = self._play(spikes, labels)
@@ -57,15 +59,18 @@ class Replay:
     def _record(self, update: Update, spikes: Tensor, labels: Tensor, share: Share) -> None:
         """Record an update, which is not made; where it cannot be, updates are made as usual from then on."""
         self._batch = spikes.clone(), labels.clone()
+        before = self.generator.get_state()
         graph = torch.cuda.CUDAGraph()
-        graph.register_generator_state(self._generator)
+        graph.register_generator_state(self.generator)
         try:
-            with torch.cuda.graph(graph, stream=self._stream):
+            # Other threads make batches meanwhile, and may.
+            with torch.cuda.graph(graph, stream=self._stream, capture_error_mode="thread_local"):
                 self._found = update(*self._batch, share)
-        except RuntimeError:
-            # Something that only a processor can do.
-            self._can = False
-            torch.cuda.synchronize(spikes.device)
+        except RuntimeError as error:
+            # Something that only a processor can do. A generator that was to be recorded is of no use afterwards.
+            self.refusal = str(error) or type(error).__name__
+            self.generator = torch.Generator(device=spikes.device)
+            self.generator.set_state(before)
             return
         self._graph = graph
 

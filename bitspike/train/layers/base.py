@@ -15,6 +15,7 @@ from bitspike.train.estimators import Estimator
 from bitspike.train.fused import can_run, draw_keys, fused_population
 from bitspike.train.graded_dynamics import noisy_graded_population
 from bitspike.train.neurons import evaluate
+from bitspike.train.noise import Silent
 from bitspike.train.posteriors import Bits, Posterior
 from bitspike.train.processes import Share, whole
 from bitspike.train.registers import MANTISSA_RANGE, Neuron, Reset, Spike
@@ -201,7 +202,7 @@ class Layer(nn.Module, ABC):
             return fused_population(
                 inputs,
                 self.rounded_bias().to(inputs.device),
-                draw_keys(generator),
+                None if isinstance(estimator.noise, Silent) else draw_keys(generator),
                 neuron=self.neuron,
                 estimator=estimator,
                 floor=floor,
