@@ -4,7 +4,7 @@ import hashlib
 import math
 from collections.abc import Callable
 from dataclasses import dataclass, replace
-from typing import Protocol
+from typing import Any, Protocol
 
 import numpy as np
 import numpy.typing as npt
@@ -213,3 +213,10 @@ def followed_by(data: Spikes, more: SpikeData) -> SpikeParts:
 
     name = f"{data.name} + {more.name}"
     return SpikeParts(name=name, count=border + len(more), steps=steps, neurons=neurons, encode=encode)
+
+
+def are_bits(values: npt.NDArray[Any]) -> bool:
+    """Return whether all numbers of an array are 0 or 1."""
+    if values.dtype.kind in "bu":
+        return not values.size or int(values.max()) <= 1
+    return bool(np.isin(values, (0, 1)).all())

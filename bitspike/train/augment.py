@@ -78,15 +78,14 @@ def shifted(images: Intensity, moves: Intensity, *, shift: float) -> Intensity:
         moves: how far down and right the place that is read lies, from -1 to 1, shape (samples, 2 or more).
         shift: pixels of a shift of 1.
     """
-    samples, height, width = images.shape
-    padded = np.pad(images, ((0, 0), (1, 1), (1, 1)))
+    from bitspike.train.kernels.images import shift as shift_images
+
+    _, height, width = images.shape
+    moved_ones = np.empty(images.shape)
     top, below = _between(height, shift * moves[:, 0])
     left, beside = _between(width, shift * moves[:, 1])
-    left, beside = left[:, None, :], beside[:, None, :]
-    here, next_ = (np.take_along_axis(padded, left + more, axis=2) for more in (0, 1))
-    across = (1 - beside) * here + beside * next_
-    sample, below = np.arange(samples)[:, None], below[:, :, None]
-    return ((1 - below) * across[sample, top] + below * across[sample, top + 1]).clip(0.0, 1.0)
+    shift_images(np.ascontiguousarray(images, np.float64), top, below, left, beside, moved_ones)
+    return moved_ones
 
 
 def _between(size: int, shifts: Intensity) -> tuple[npt.NDArray[np.intp], Intensity]:

@@ -184,8 +184,12 @@ def _latency(levels: Levels, *, full: int, steps: int) -> npt.NDArray[np.uint8]:
 
 def _burst(levels: Levels, *, full: int, steps: int) -> npt.NDArray[np.uint8]:
     """Spikes of a level in its first level * (w + 1) // (full + 1) of w steps, which divides 0 to `full` equally."""
-    scaled = levels.astype(np.float64 if levels.dtype.kind == "f" else np.int64) * (steps + 1)
-    return (scaled >= (full + 1) * np.arange(1, steps + 1).reshape(1, -1, 1)).astype(np.uint8)
+    from bitspike.train.kernels.images import thermometers
+
+    samples, _, neurons = levels.shape
+    spikes = np.empty((samples, steps, neurons), dtype=np.uint8)
+    thermometers(np.ascontiguousarray(levels[:, 0], dtype=np.float64), full, spikes)
+    return spikes
 
 
 def _current(levels: Levels, *, full: int, steps: int) -> npt.NDArray[np.uint8]:

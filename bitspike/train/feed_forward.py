@@ -13,6 +13,7 @@ import numpy.typing as npt
 import torch
 
 from bitspike.errors import UsageError
+from bitspike.samples import are_bits
 from bitspike.train.layers import ConvLayer, Layer
 from bitspike.train.model import Readout, State
 from bitspike.train.posteriors import Bits, Family, Posterior
@@ -113,7 +114,7 @@ class FeedForward:
     def record(self, spikes: npt.NDArray[np.uint8], bits: Mapping[str, Bits] | None = None) -> dict[str, State]:
         """Run exactly; as :meth:`bitspike.train.model.SpikingNetwork.record`."""
         size = self.copies * self.hidden.inputs
-        if spikes.ndim != 3 or spikes.shape[2] != size or not np.isin(spikes, (0, 1)).all():
+        if spikes.ndim != 3 or spikes.shape[2] != size or not are_bits(spikes):
             raise UsageError(f"input spikes: found shape {spikes.shape}; expected bits, (samples, steps, {size})")
         weights = self.map_bits() if bits is None else bits
         parts = torch.from_numpy(np.array(spikes.transpose(1, 0, 2), dtype=np.float32)).chunk(self.copies, dim=-1)

@@ -13,6 +13,7 @@ import torch
 from torch import Tensor, nn
 
 from bitspike.errors import UsageError
+from bitspike.samples import are_bits
 from bitspike.train.estimators import Estimator
 from bitspike.train.flow import ExactFlow, NoisyFlow
 from bitspike.train.layers import DenseLayer, Layer
@@ -277,7 +278,7 @@ class SpikingNetwork(nn.Module):
     def _check_input(self, spikes: npt.NDArray[np.uint8]) -> None:
         if spikes.ndim != 3 or spikes.shape[2] != self.input_size or spikes.shape[1] < 1:
             raise UsageError(f"input spikes: found shape {spikes.shape}; expected (samples, steps, {self.input_size})")
-        if not np.isin(spikes, (0, 1)).all():
+        if not are_bits(spikes):
             raise UsageError("input spikes: found a value other than 0 and 1")
 
     def _checked(self, bits: Mapping[str, Bits]) -> dict[str, Bits]:

@@ -8,6 +8,7 @@ import torch
 from torch import Tensor, nn
 
 from bitspike.errors import UsageError
+from bitspike.samples import are_bits
 from bitspike.train.attention import InTorch
 from bitspike.train.estimators import Estimator
 from bitspike.train.feed_forward import collapsed, numbered, samples_first, tokenwise
@@ -153,7 +154,7 @@ class SpikingTransformer(nn.Module, InTorch):
 
     def _check_input(self, spikes: npt.NDArray[np.uint8]) -> None:
         size = self.stem.inputs
-        if spikes.ndim != 3 or spikes.shape[1] < 1 or spikes.shape[2] != size or not np.isin(spikes, (0, 1)).all():
+        if spikes.ndim != 3 or spikes.shape[1] < 1 or spikes.shape[2] != size or not are_bits(spikes):
             raise UsageError(f"input spikes: found shape {spikes.shape}; expected bits, (samples, steps, {size})")
 
 

@@ -20,7 +20,7 @@ from bitspike.convert.network import DECAY_ONE, IntegerNetwork
 from bitspike.convert.nir_file import read, write
 from bitspike.convert.nir_form import spatial_places
 from bitspike.errors import BitspikeError, UsageError
-from bitspike.samples import SpikeData
+from bitspike.samples import SpikeData, are_bits
 from bitspike.sim.portability.frameworks import FRAMEWORKS, Framework, select
 from bitspike.sim.portability.report import FLOATS, Place, Portability, Reading
 from bitspike.sim.record import Record
@@ -165,7 +165,7 @@ class _Run:
                 continue
             expected = self.record.traces[p.name].spikes
             found = outputs[p.name][:, p.start : p.start + self.steps].reshape(expected.shape)
-            if not p.spiking and not _binary(found):  # a reader gives the membrane of a node without a threshold
+            if not p.spiking and not are_bits(found):  # a reader gives the membrane of a node without a threshold
                 continue
             compared += expected.size
             unequal = found != expected
@@ -193,10 +193,6 @@ class _Run:
             first=first,
             seconds=round(seconds, 3),
         )
-
-
-def _binary(values: npt.NDArray[Any]) -> bool:
-    return bool(np.isin(values, (0, 1)).all())
 
 
 def _random(network: IntegerNetwork, samples: int) -> SpikeData:

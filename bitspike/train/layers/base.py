@@ -201,7 +201,7 @@ class Layer(nn.Module, ABC):
         if can_run(estimator, inputs.device) and not self.neuron.graded:
             return fused_population(
                 inputs,
-                self.rounded_bias().to(inputs.device),
+                self.rounded_bias(inputs.device),
                 None if isinstance(estimator.noise, Silent) else draw_keys(generator),
                 neuron=self.neuron,
                 estimator=estimator,
@@ -239,7 +239,7 @@ class Layer(nn.Module, ABC):
             Bits, or the payloads of graded spikes, and ratios v / s before reset, float32, all of shape (steps,
             samples, neurons).
         """
-        bias = self.rounded_bias().to(mean.device)
+        bias = self.rounded_bias(mean.device)
         population = noisy_graded_population if self.neuron.graded else noisy_population
         return population(mean, variance, bias, noise, neuron=self.neuron, estimator=estimator, floor=floor)
 
@@ -271,10 +271,14 @@ class Layer(nn.Module, ABC):
             with torch.no_grad():
                 self.bias.copy_(torch.from_numpy(mantissa) * self.neuron.bias_unit)
 
-    def rounded_bias(self) -> Tensor:
-        """Return the bias as the chip holds it, in weights, shape (neurons,), with a straight-through gradient."""
+    def rounded_bias(self, device: torch.device | None = None) -> Tensor:
+        """Return the bias as the chip holds it, in weights, shape (neurons,), with a straight-through gradient.
+
+        Args:
+            device: where the zeros shall be of a kind that has no bias.
+        """
         if self.bias is None:
-            return torch.zeros(self.neurons)
+            return torch.zeros(self.neurons, device=device)
         return self._for_each_neuron(straight_through(self.bias, self._mantissa(self.bias) * self.neuron.bias_unit))
 
     def _mantissa(self, bias: Tensor) -> Tensor:
