@@ -23,7 +23,8 @@ A run trains a few batches; runs alternate after one unmeasured batch of each, a
 epoch are extrapolated to the 469 updates of 60 000 samples, and do not include encoding. Peak memory is measured apart,
 each in a process of its own: the most it held in residence (Linux's VmHWM) less what it held after imports and data. On
 a GPU it is the most that torch had allocated there, less what it had before a side was made; spikes lie there from the
-start, and a time ends when all that was asked of the GPU is done.
+start, and a time ends when all that was asked of the GPU is done. Updates of bitspike are recorded and played there, as
+in training; `products` asks for each product, which can take longer.
 """
 
 import io

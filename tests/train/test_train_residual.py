@@ -149,7 +149,8 @@ def test_thresholds_grow_with_the_sums_that_they_read():
 
 
 @pytest.mark.parametrize(
-    ("name", "count", "channels"), [("digits_residual", 5, 24), ("cifar10_residual", 9, 32), ("cifar10_gpu", 25, 512)]
+    ("name", "count", "channels"),
+    [("digits_residual", 5, 24), ("cifar10_residual", 9, 32), ("cifar10_deep", 25, 512), ("cifar10_gpu", 6, 512)],
 )
 def test_the_examples_have_as_many_convolutions_as_they_say(name, count, channels):
     recipe = load_recipe(EXAMPLES / f"{name}.toml")
@@ -158,7 +159,7 @@ def test_the_examples_have_as_many_convolutions_as_they_say(name, count, channel
     assert parse_recipe(recipe.to_toml(), source="x") == recipe
 
 
-@pytest.mark.parametrize(("name", "times"), [("cifar10_residual", 16), ("cifar10_gpu", 16), ("cifar10_small", 4)])
+@pytest.mark.parametrize(("name", "times"), [("cifar10_residual", 16), ("cifar10_deep", 16), ("cifar10_small", 4)])
 def test_a_narrow_copy_of_an_example_for_cifar_trains_a_batch(name, times, tmp_path):
     """CIFAR-10 itself is not needed: small files of random images in its format."""
     text = (EXAMPLES / f"{name}.toml").read_text(encoding="utf-8")
