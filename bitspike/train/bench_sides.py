@@ -22,7 +22,7 @@ from bitspike.train.noise import Silent
 from bitspike.train.processes import Share, whole
 from bitspike.train.products import Precision, dense_moments
 from bitspike.train.registers import NEVER, Neuron
-from bitspike.train.replay import Replay
+from bitspike.train.replay import updates_on
 from bitspike.train.surrogates import INSTALL, Surrogate
 
 SIZES = (784, 512, 512, 10)
@@ -108,17 +108,12 @@ def _bitspike(precision: Precision, device: torch.device, estimator: Estimator, 
     network.precision = precision
     network.to(device)
     optimiser = torch.optim.Adam(network.parameters(), lr=0.02, fused=True, capturable=device.type == "cuda")
-    replay = Replay(device) if device.type == "cuda" else None
-    own = torch.Generator(device=device)
-
-    def generator() -> torch.Generator:
-        return own if replay is None else replay.generator
-
-    generator().manual_seed(1)
+    made = updates_on(device)
+    made.generator.manual_seed(1)
 
     def update(spikes: Tensor, labels: Tensor, _share: Share) -> tuple[Tensor, Tensor]:
         with flushed_denormals():
-            logits, _ = network.noisy(spikes, generator(), estimator=estimator, floor=floor)
+            logits, _ = network.noisy(spikes, made.generator, estimator=estimator, floor=floor)
             loss = functional.cross_entropy(logits, labels)
             optimiser.zero_grad()
             loss.backward()  # type: ignore[no-untyped-call]
@@ -126,18 +121,14 @@ def _bitspike(precision: Precision, device: torch.device, estimator: Estimator, 
         return logits.detach(), loss.detach()
 
     def step(spikes: Tensor, labels: Tensor) -> None:
-        share = whole(len(labels))
-        if replay is None:
-            update(spikes, labels, share)
-        else:
-            replay(update, spikes, labels, share)
+        made(update, spikes, labels, whole(len(labels)))
 
     def rates(spikes: Tensor) -> list[float]:
         found: list[float] = []
         for layer in layers:
             layer.told = found
         with torch.no_grad():
-            network.noisy(spikes, generator(), estimator=estimator, floor=floor)
+            network.noisy(spikes, made.generator, estimator=estimator, floor=floor)
         for layer in layers:
             layer.told = None
         return found

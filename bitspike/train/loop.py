@@ -23,11 +23,12 @@ from bitspike.train.denormals import flushed_denormals
 from bitspike.train.encode import Stream, words
 from bitspike.train.finishing import Finishing
 from bitspike.train.model import SpikingNetwork
+from bitspike.train.noise import Silent
 from bitspike.train.optimiser import adam, set_rates
 from bitspike.train.processes import Processes, Share, fingerprint
 from bitspike.train.products import chosen_precision
 from bitspike.train.recipe import Recipe
-from bitspike.train.replay import Replay, Update
+from bitspike.train.replay import Update, updates_on
 from bitspike.train.rule_recipe import RuleRecipe
 from bitspike.train.rules import build_updater
 from bitspike.train.running_means import means_in_place
@@ -78,18 +79,14 @@ class Trainer:
                 raise UsageError("devices: found several processes; expected one with [rule] or [distil]")
             if processes.device.type != "cpu":
                 raise UsageError(f"accelerator: found {processes.device.type!r}; expected cpu with [rule] or [distil]")
-        self.recipe = recipe
-        self.schedule = Schedule(recipe)
-        self.processes = processes
-        device = processes.device
+        self.recipe, self.schedule = recipe, Schedule(recipe)
+        self.processes, device = processes, processes.device
         self.model = build_network(recipe).to(device)
         self.model.precision = chosen_precision(recipe.training.precision, device)
         self._estimator = build_estimator(recipe.estimator)
         self._finishing = Finishing(recipe, self.model, device) if recipe.finish.epochs > 0 else None
         self.optimiser: torch.optim.Optimizer = adam(self.model, device)
-        # Several processes would have to talk within what is recorded.
-        self._replay = Replay(device) if device.type == "cuda" and processes.count == 1 else None
-        self._own_generator = torch.Generator(device=device)
+        self._made = updates_on(device, alone=processes.count == 1)
         self._moments: tuple[str, ...] = ("exp_avg", "exp_avg_sq")
         self._rule = build_updater(recipe, self.model, self._estimator)
         if self._rule is not None:
@@ -160,7 +157,7 @@ class Trainer:
         rates = self.schedule.rates(epoch)
         set_rates(self.optimiser, rates)
         noise = int(words(self.recipe.seed, Stream.NOISE + epoch, 0, 1)[0] >> np.uint64(1))
-        self._generator.manual_seed(noise)
+        self._made.generator.manual_seed(noise)
         sums, seen = torch.zeros(2, dtype=torch.float64, device=self.processes.device), 0
         update = self._updates(epoch)
         for number, (spikes, labels, share) in enumerate(self._batches(epoch)):
@@ -237,21 +234,15 @@ class Trainer:
         see = None if rule is None else partial(rule.see, seed=seed, stream=Stream.SPIKES + epoch)
         return batches(self._samples, self.recipe, self.processes, epoch=epoch, see=see)
 
-    @property
-    def _generator(self) -> torch.Generator:
-        """What noise is drawn from."""
-        return self._own_generator if self._replay is None else self._replay.generator
-
     def _updates(self, epoch: int) -> Update:
         """Return what makes the updates of an epoch."""
-
-        def update(spikes: Tensor, labels: Tensor, share: Share) -> tuple[Tensor, Tensor]:
-            return self._update(spikes, labels, self._generator, epoch, share)
-
-        if self._replay is None:
-            return update
-        self._replay.begin((self._finish(epoch) is None, self.schedule.sharpness(epoch)))
-        return partial(self._replay, update)
+        finish, estimator = self._finish(epoch), self._estimator
+        # Without noise an epoch can play what another one recorded, if nothing else changes.
+        drawn = epoch if finish is None and not isinstance(estimator.noise, Silent) else 0
+        self._made.begin((finish is None, self.schedule.sharpness(epoch), drawn))
+        return partial(
+            self._made, lambda spikes, labels, share: self._update(spikes, labels, self._made.generator, epoch, share)
+        )
 
     def _update(
         self, spikes: Tensor, labels: Tensor, generator: torch.Generator, epoch: int, share: Share

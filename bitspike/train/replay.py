@@ -17,8 +17,26 @@ from bitspike.train.processes import Share
 Update = Callable[[Tensor, Tensor, Share], tuple[Tensor, Tensor]]
 
 
-class Replay:
-    """Makes updates.
+class Plain:
+    """Makes each update when it is asked for.
+
+    Attributes:
+        generator: the one that updates draw from.
+    """
+
+    def __init__(self, device: torch.device) -> None:
+        self.generator = torch.Generator(device=device)
+
+    def begin(self, kind: Hashable) -> None:
+        """Begin with updates of a kind."""
+
+    def __call__(self, update: Update, spikes: Tensor, labels: Tensor, share: Share) -> tuple[Tensor, Tensor]:
+        """Make an update; return what it does."""
+        return update(spikes, labels, share)
+
+
+class Replay(Plain):
+    """Makes the first update of a kind, and plays those that follow.
 
     Attributes:
         generator: the one that updates draw from.
@@ -27,7 +45,7 @@ class Replay:
     """
 
     def __init__(self, device: torch.device) -> None:
-        self.generator = torch.Generator(device=device)
+        super().__init__(device)
         self.played = 0
         self.refusal = ""
         self._stream = torch.cuda.Stream(device)  # type: ignore[no-untyped-call]
@@ -82,3 +100,8 @@ class Replay:
         self._graph.replay()
         self.played += 1
         return self._found
+
+
+def updates_on(device: torch.device, *, alone: bool = True) -> Plain:
+    """Return what makes the updates on a device; several processes would have to talk within what is recorded."""
+    return Replay(device) if device.type == "cuda" and alone else Plain(device)

@@ -13,6 +13,7 @@ from bitspike.train import fit, load_recipe
 from bitspike.train.checkpoint import restore_checkpoint, save_checkpoint
 from bitspike.train.loop import Trainer
 from bitspike.train.processes import Processes
+from bitspike.train.replay import Plain
 
 EXAMPLES = Path(__file__).parents[2] / "examples"
 KINDS = ("digits", "digits_conv", "digits_gaussian", "digits_graded", "digits_residual", "digits_straight_through")
@@ -37,7 +38,7 @@ def test_a_network_learns_and_is_the_same_integers_on_both(kind, tmp_path):
     trainer = Trainer(recipe, Processes(device=torch.device("cuda")))
     losses = [[metrics["loss"] for metrics in trainer.run_epoch()][-1] for _ in range(3)]
     assert losses[1] < losses[0]
-    assert trainer._replay.played > 0
+    assert trainer._made.played > 0
     model = trainer.finished_model()
     spikes = recipe.data.load("test").spikes[:40]
     bits = model.sample_bits(3)
@@ -81,7 +82,7 @@ def test_recorded_updates_are_those_that_are_made(kind, tmp_path):
     found = []
     for recorded in (True, False):
         trainer = Trainer(recipe_of(kind, tmp_path), Processes(device=torch.device("cuda")))
-        trainer._replay = trainer._replay if recorded else None
+        trainer._made = trainer._made if recorded else Plain(torch.device("cuda"))
         losses = [list(trainer.run_epoch())[-1]["loss"] for _ in range(2)]
         found.append((losses, trainer.fingerprint()))
     assert found[0] == found[1]
