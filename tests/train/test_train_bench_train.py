@@ -185,6 +185,12 @@ def test_impossible_numbers_are_refused(name, capsys):
     assert f"{name}: found 0; expected 1 or more" in capsys.readouterr().err
 
 
+@pytest.mark.skipif(torch.cuda.is_available(), reason="there is a GPU here")
+def test_without_a_gpu_one_line_says_so(capsys):
+    assert main(["bench", "train", "--quick", "--accelerator", "gpu"]) == 2
+    assert "accelerator: found 'gpu'; expected cpu: torch sees no CUDA device here" in capsys.readouterr().err
+
+
 def test_without_snntorch_one_line_names_what_installs_it(monkeypatch, capsys):
     for name in ("snntorch", "snntorch.surrogate"):
         monkeypatch.setitem(sys.modules, name, None)

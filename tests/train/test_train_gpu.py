@@ -1,5 +1,6 @@
 """Training on a GPU: networks of every kind, exact evaluation there and on a processor, and resuming bit for bit."""
 
+import json
 from dataclasses import replace
 from pathlib import Path
 
@@ -9,6 +10,7 @@ import torch
 from small_recipe import small_recipe
 from triton_here import needs_cuda
 
+from bitspike.cli import main
 from bitspike.train import fit, load_recipe
 from bitspike.train.checkpoint import restore_checkpoint, save_checkpoint
 from bitspike.train.loop import Trainer
@@ -86,3 +88,12 @@ def test_recorded_updates_are_those_that_are_made(kind, tmp_path):
         losses = [list(trainer.run_epoch())[-1]["loss"] for _ in range(2)]
         found.append((losses, trainer.fingerprint()))
     assert found[0] == found[1]
+
+
+def test_the_bench_is_as_on_a_processor(capsys):
+    pytest.importorskip("snntorch")
+    assert main(["bench", "train", "--quick", "--json", "--accelerator", "gpu"]) == 0
+    found = json.loads(capsys.readouterr().out)
+    assert found["device"] == torch.cuda.get_device_name(0)
+    assert found["precision"] == "bfloat16"
+    assert all(seconds > 0 and found["peak_mib"][name] > 0 for name, seconds in found["seconds"].items())
