@@ -1,5 +1,7 @@
 """The noisy population of :mod:`bitspike.train.fused` on a GPU: one Triton kernel for all steps in each direction."""
 
+import os
+import shutil
 from functools import cache
 from importlib.util import find_spec
 from typing import Any, cast
@@ -14,8 +16,9 @@ from bitspike.train.processes import whole
 
 @cache
 def there() -> bool:
-    """Whether Triton is installed; torch for CUDA brings it."""
-    return find_spec("triton") is not None
+    """Whether Triton can run: torch for CUDA brings it, and it needs a C compiler."""
+    compilers = (os.environ.get("CC", "cc"), "gcc", "clang")
+    return find_spec("triton") is not None and any(shutil.which(one) for one in compilers)
 
 
 def _constants(settings: Settings, *, spread: bool, carried: bool) -> dict[str, Any]:

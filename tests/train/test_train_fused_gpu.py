@@ -11,7 +11,7 @@ from triton_here import DEVICE, needs_triton
 from bitspike.train import fused_gpu
 from bitspike.train.dynamics import noisy_population
 from bitspike.train.estimators import IWST
-from bitspike.train.fused import fused_population
+from bitspike.train.fused import can_run, fused_population
 from bitspike.train.noise import Gaussian, Logistic, Silent
 from bitspike.train.population import Settings
 from bitspike.train.processes import Share
@@ -114,3 +114,13 @@ def test_wrong_bits_would_be_seen():
     mean, _, bias, _, keys = inputs(300)
     one, other = (run(mean, bias, keys, neuron=Neuron(vth=vth), estimator=NARROW)[0] for vth in (2, 3))
     assert int((one != other).sum()) > 100
+
+
+def test_without_a_c_compiler_the_definition_runs(monkeypatch):
+    """Triton would fail at its first kernel."""
+    estimator, gpu = IWST(), torch.device("cuda")
+    for compiler in ("/usr/bin/cc", None):
+        monkeypatch.setattr(fused_gpu.shutil, "which", lambda _, compiler=compiler: compiler)
+        fused_gpu.there.cache_clear()
+        assert can_run(estimator, gpu) == (compiler is not None)
+    fused_gpu.there.cache_clear()
