@@ -12,7 +12,7 @@ from bitspike.sim.portability.frameworks import FRAMEWORKS
 from bitspike.sim.shards import INSTALL as CLUSTER
 
 _PACKAGES = (
-    "numpy", "torch", "safetensors", "nir", "h5py", "onnx", "onnxruntime", "scikit-learn", "lava-nc", "lava-dl",
+    "numpy", "torch", "triton", "safetensors", "nir", "h5py", "onnx", "onnxruntime", "scikit-learn", "lava-nc", "lava-dl",
     "distributed",
 )  # fmt: skip
 _TORCH = (
