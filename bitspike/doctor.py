@@ -12,8 +12,8 @@ from bitspike.sim.portability.frameworks import FRAMEWORKS
 from bitspike.sim.shards import INSTALL as CLUSTER
 
 _PACKAGES = (
-    "numpy", "torch", "triton", "safetensors", "nir", "h5py", "onnx", "onnxruntime", "scikit-learn", "lava-nc", "lava-dl",
-    "distributed",
+    "numpy", "torch", "triton", "safetensors", "nir", "h5py", "onnx", "onnxruntime", "scikit-learn", "lava-nc",
+    "lava-dl", "distributed",
 )  # fmt: skip
 _TORCH = (
     "import torch; "
