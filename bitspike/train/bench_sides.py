@@ -19,6 +19,7 @@ from bitspike.train.estimators import IWST, Estimator
 from bitspike.train.layers import DenseLayer
 from bitspike.train.model import SpikingNetwork
 from bitspike.train.noise import Silent
+from bitspike.train.optimiser import adam, set_rates
 from bitspike.train.processes import Share, whole
 from bitspike.train.products import Precision, dense_moments
 from bitspike.train.registers import NEVER, Neuron
@@ -107,7 +108,8 @@ def _bitspike(precision: Precision, device: torch.device, estimator: Estimator, 
     network.initialise(0, spread=0.5)
     network.precision = precision
     network.to(device)
-    optimiser = torch.optim.Adam(network.parameters(), lr=0.02, fused=True, capturable=device.type == "cuda")
+    optimiser = adam(network, device)
+    set_rates(optimiser, (0.02, 0.02, 0.02))
     made = updates_on(device)
     made.generator.manual_seed(1)
 

@@ -14,6 +14,7 @@ from torch import Tensor
 
 from bitspike.train.processes import Share
 
+Batch = tuple[Tensor, Tensor]
 Update = Callable[[Tensor, Tensor, Share], tuple[Tensor, Tensor]]
 
 
@@ -50,13 +51,13 @@ class Replay(Plain):
         self.refusal = ""
         self._stream = torch.cuda.Stream(device)  # type: ignore[no-untyped-call]
         self._kind: Hashable = None
-        self._graph: torch.cuda.CUDAGraph | None = None
+        self._recorded: tuple[torch.cuda.CUDAGraph, Batch, Batch] | None = None
         self._shape: torch.Size | None = None
 
     def begin(self, kind: Hashable) -> None:
         """Begin with updates of a kind: what was recorded for another one is let go."""
         if kind != self._kind:
-            self._kind, self._graph, self._shape = kind, None, None
+            self._kind, self._recorded, self._shape = kind, None, None
 
     def __call__(self, update: Update, spikes: Tensor, labels: Tensor, share: Share) -> tuple[Tensor, Tensor]:
         """Make an update; return what it does, two tensors that hold until the next."""
@@ -64,10 +65,15 @@ class Replay(Plain):
         self._stream.wait_stream(here)
         # All on one stream of its own: a recording may not depend on what others have been asked for.
         with torch.cuda.stream(self._stream):
-            if self._graph is None and not self.refusal and spikes.shape == self._shape:
+            known = spikes.shape == self._shape
+            if known and self._recorded is None and not self.refusal:
                 self._record(update, spikes, labels, share)
-            if self._graph is not None and spikes.shape == self._shape:
-                found = self._play(spikes, labels)
+            if known and self._recorded is not None:
+                graph, batch, found = self._recorded
+                for there, one in zip(batch, (spikes, labels), strict=True):
+                    there.copy_(one)
+                graph.replay()
+                self.played += 1
             else:
                 self._shape = self._shape or spikes.shape
                 found = update(spikes, labels, share)
@@ -76,30 +82,21 @@ class Replay(Plain):
 
     def _record(self, update: Update, spikes: Tensor, labels: Tensor, share: Share) -> None:
         """Record an update, which is not made; where it cannot be, updates are made as usual from then on."""
-        self._batch = spikes.clone(), labels.clone()
+        batch = spikes.clone(), labels.clone()
         before = self.generator.get_state()
         graph = torch.cuda.CUDAGraph()
         graph.register_generator_state(self.generator)
         try:
             # Other threads make batches meanwhile, and may.
             with torch.cuda.graph(graph, stream=self._stream, capture_error_mode="thread_local"):
-                self._found = update(*self._batch, share)
+                found = update(*batch, share)
         except RuntimeError as error:
             # Something that only a processor can do. A generator that was to be recorded is of no use afterwards.
             self.refusal = str(error) or type(error).__name__
             self.generator = torch.Generator(device=spikes.device)
             self.generator.set_state(before)
             return
-        self._graph = graph
-
-    def _play(self, spikes: Tensor, labels: Tensor) -> tuple[Tensor, Tensor]:
-        if self._graph is None:
-            raise RuntimeError("nothing was recorded")
-        for there, one in zip(self._batch, (spikes, labels), strict=True):
-            there.copy_(one)
-        self._graph.replay()
-        self.played += 1
-        return self._found
+        self._recorded = graph, batch, found
 
 
 def updates_on(device: torch.device, *, alone: bool = True) -> Plain:

@@ -7,20 +7,22 @@ import pytest
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
-from populations import ESTIMATORS, NARROW, SILENT, compare, forced, inputs
+from populations import ESTIMATORS, NARROW, SILENT, check_means_alone, check_moments, check_recurrent, inputs
 from scipy import special
 
-from bitspike.train.dynamics import noisy_population
 from bitspike.train.estimators import IWST, Tempered
 from bitspike.train.fused import can_run, draw_keys, fused_population
 from bitspike.train.gumbel import GumbelRao
 from bitspike.train.layers import ConvLayer, DenseLayer, RecurrentLayer
 from bitspike.train.noise import Gaussian, Logistic, Silent
 from bitspike.train.products import conv_moments, dense_moments, stacked
-from bitspike.train.recurrence import noisy_recurrent_population
 from bitspike.train.registers import Neuron
 from bitspike.train.surrogates import Surrogate
 from bitspike.train.windows import Window
+
+
+def run(moments, bias, keys, **named):
+    return fused_population(moments, bias, keys, floor=0.5, **named)
 
 
 @pytest.mark.parametrize("reset", ["zero", "subtract"])
@@ -28,22 +30,7 @@ from bitspike.train.windows import Window
 @pytest.mark.parametrize(("du", "dv"), [(4096, 0), (4096, 700), (1000, 700), (0, 0)])
 @pytest.mark.parametrize("factor", [0.0, 0.3])
 def test_bits_and_gradients_are_those_of_the_definition(reset, estimator, du, dv, factor):
-    neuron = Neuron(du=du, dv=dv, vth=2, reset=reset)
-    mean, variance, bias, weights, keys = inputs(5)
-
-    def fused(leaves, _):
-        moments = torch.cat(leaves[:2], dim=-1)
-        return fused_population(
-            moments, leaves[2], keys, neuron=neuron, estimator=estimator, floor=0.5, summed=factor > 0
-        )
-
-    def defined(leaves, bits):
-        bits, ratios = noisy_population(
-            *leaves, forced(bits.detach(), estimator), neuron=neuron, estimator=estimator, floor=0.5
-        )
-        return bits, ratios.square().sum()
-
-    compare(fused, defined, [mean, variance, bias], weights, factor)
+    check_moments(run, neuron=Neuron(du=du, dv=dv, vth=2, reset=reset), estimator=estimator, factor=factor)
 
 
 @pytest.mark.parametrize("reset", ["zero", "subtract"])
@@ -53,17 +40,7 @@ def test_bits_and_gradients_are_those_of_the_definition(reset, estimator, du, dv
 def test_means_alone_are_a_population_of_the_floors_width(reset, du, dv, neurons, factor):
     """Without the auxiliary loss by kernels of their own, with it by the others."""
     neuron = Neuron(du=du, dv=dv, vth=2, reset=reset)
-    mean, _, bias, weights, keys = inputs(neurons)
-
-    def fused(leaves, _):
-        return fused_population(*leaves, keys, neuron=neuron, estimator=NARROW, floor=0.5, summed=factor > 0)
-
-    def defined(leaves, _):
-        none = torch.zeros_like(mean)
-        bits, ratios = noisy_population(leaves[0], none, leaves[1], none, neuron=neuron, estimator=NARROW, floor=0.5)
-        return bits, ratios.square().sum()
-
-    compare(fused, defined, [mean, bias], weights, factor)
+    check_means_alone(run, neuron=neuron, factor=factor, neurons=neurons)
 
 
 def test_means_alone_in_half_precision_and_in_two_threads():
@@ -112,41 +89,12 @@ def test_a_layer_whose_surrogate_has_the_floors_width_reads_no_variance(kind, mo
 @pytest.mark.parametrize("estimator", [*ESTIMATORS[:2], SILENT], ids=str)
 @pytest.mark.parametrize("reset", ["zero", "subtract"])
 def test_a_recurrent_population_is_that_of_the_definition(estimator, reset):
-    neuron = Neuron(du=1000, dv=700, vth=2, reset=reset)
-    mean, variance, bias, weights, keys = inputs(6, seed=1)
-    recurrent = torch.tanh(torch.randn(6, 6, generator=torch.Generator().manual_seed(9)))
-
-    def fused(leaves, _):
-        moments, weights = torch.cat(leaves[:2], dim=-1), torch.cat([leaves[3], 1 - leaves[3].square()])
-        return fused_population(
-            moments, leaves[2], keys, neuron=neuron, estimator=estimator, floor=0.5, recurrent=weights, summed=True
-        )
-
-    def defined(leaves, bits):
-        bits, ratios = noisy_recurrent_population(
-            *leaves[:3], forced(bits.detach(), estimator), leaves[3], neuron=neuron, estimator=estimator, floor=0.5
-        )
-        return bits, ratios.square().sum()
-
-    compare(fused, defined, [mean, variance, bias, recurrent], weights, 0.2)
+    check_recurrent(run, neuron=Neuron(du=1000, dv=700, vth=2, reset=reset), estimator=estimator)
 
 
 def test_many_neurons_go_through_in_blocks_of_their_own():
     """More than two blocks, the last one not whole."""
-    neuron = Neuron(dv=700, vth=2)
-    mean, variance, bias, weights, keys = inputs(1100)
-
-    def fused(leaves, _):
-        moments = torch.cat(leaves[:2], dim=-1)
-        return fused_population(moments, leaves[2], keys, neuron=neuron, estimator=IWST(), floor=0.5, summed=True)
-
-    def defined(leaves, bits):
-        bits, ratios = noisy_population(
-            *leaves, forced(bits.detach(), IWST()), neuron=neuron, estimator=IWST(), floor=0.5
-        )
-        return bits, ratios.square().sum()
-
-    compare(fused, defined, [mean, variance, bias], weights, 1e-3)
+    check_moments(run, neuron=Neuron(dv=700, vth=2), estimator=IWST(), factor=1e-3, neurons=1100)
 
 
 @pytest.mark.parametrize("noise", [Gaussian(), Logistic()], ids=str)

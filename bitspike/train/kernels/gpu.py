@@ -69,6 +69,31 @@ def _tail(distance, scale, NOISE: tl.constexpr):
     return tail
 
 
+@triton.jit
+def _carried(states, at, size, here, SPREAD: tl.constexpr):
+    """Return five states, of which the last three are 0 without variances."""
+    first = tl.load(states + at, mask=here, other=0.0)
+    second = tl.load(states + size + at, mask=here, other=0.0)
+    third = tl.zeros_like(first)
+    fourth, fifth = third, third
+    if SPREAD:
+        third = tl.load(states + 2 * size + at, mask=here, other=0.0)
+        fourth = tl.load(states + 3 * size + at, mask=here, other=0.0)
+        fifth = tl.load(states + 4 * size + at, mask=here, other=0.0)
+    return first, second, third, fourth, fifth
+
+
+@triton.jit
+def _carry(states, at, size, here, first, second, third, fourth, fifth, SPREAD: tl.constexpr):
+    """Write five states, the last three with variances alone."""
+    tl.store(states + at, first, mask=here)
+    tl.store(states + size + at, second, mask=here)
+    if SPREAD:
+        tl.store(states + 2 * size + at, third, mask=here)
+        tl.store(states + 3 * size + at, fourth, mask=here)
+        tl.store(states + 4 * size + at, fifth, mask=here)
+
+
 @triton.jit(do_not_specialize=["steps", "step", "sample", "batch"])
 def forward(
     moments,
@@ -125,12 +150,7 @@ def forward(
     u = tl.zeros([BLOCK], tl.float32)
     v, var_u, cov, var_v, squares = u, u, u, u, u
     if CARRIED:
-        u = tl.load(states + at, mask=here, other=0.0)
-        v = tl.load(states + size + at, mask=here, other=0.0)
-        if SPREAD:
-            var_u = tl.load(states + 2 * size + at, mask=here, other=0.0)
-            cov = tl.load(states + 3 * size + at, mask=here, other=0.0)
-            var_v = tl.load(states + 4 * size + at, mask=here, other=0.0)
+        u, v, var_u, cov, var_v = _carried(states, at, size, here, SPREAD)
     if NOISE != _NONE:
         key = tl.load(keys).to(tl.uint32)
         other = tl.load(keys + 1).to(tl.uint32)
@@ -166,12 +186,7 @@ def forward(
         bits += size
         distances += size
     if CARRIED:
-        tl.store(states + at, u, mask=here)
-        tl.store(states + size + at, v, mask=here)
-        if SPREAD:
-            tl.store(states + 2 * size + at, var_u, mask=here)
-            tl.store(states + 3 * size + at, cov, mask=here)
-            tl.store(states + 4 * size + at, var_v, mask=here)
+        _carry(states, at, size, here, u, v, var_u, cov, var_v, SPREAD)
     if SUMMED:
         if CARRIED:
             squares += tl.load(auxiliary + at, mask=here, other=0.0)
@@ -255,12 +270,7 @@ def backward(
     g_v, g_var_u, g_cov, g_var_v, total = g_u, g_u, g_u, g_u, g_u
     if CARRIED:
         total = tl.load(to_bias + at, mask=here, other=0.0)
-        g_u = tl.load(states + at, mask=here, other=0.0)
-        g_v = tl.load(states + size + at, mask=here, other=0.0)
-        if SPREAD:
-            g_var_u = tl.load(states + 2 * size + at, mask=here, other=0.0)
-            g_cov = tl.load(states + 3 * size + at, mask=here, other=0.0)
-            g_var_v = tl.load(states + 4 * size + at, mask=here, other=0.0)
+        g_u, g_v, g_var_u, g_cov, g_var_v = _carried(states, at, size, here, SPREAD)
     if SUMMED:
         weight = tl.load(to_auxiliary)
     last = at + (steps - 1).to(tl.int64) * size
@@ -297,10 +307,5 @@ def backward(
         last -= size
         result -= samples * width
     if CARRIED:
-        tl.store(states + at, g_u, mask=here)
-        tl.store(states + size + at, g_v, mask=here)
-        if SPREAD:
-            tl.store(states + 2 * size + at, g_var_u, mask=here)
-            tl.store(states + 3 * size + at, g_cov, mask=here)
-            tl.store(states + 4 * size + at, g_var_v, mask=here)
+        _carry(states, at, size, here, g_u, g_v, g_var_u, g_cov, g_var_v, SPREAD)
     tl.store(to_bias + at, total, mask=here)
