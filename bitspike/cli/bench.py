@@ -117,6 +117,7 @@ def accuracy(
     widths: Annotated[
         str, typer.Option("--widths", help="Of the surrogate of straight-through, such as 3,8; validation picks one.")
     ] = "",
+    accelerator: Annotated[Accelerator, typer.Option("--accelerator", help="Where all train.")] = Accelerator.CPU,
     as_json: Json = False,
 ) -> None:
     """Accuracy, collapse gap and calibration of a recipe, beside straight-through and snnTorch (three runs a seed)."""
@@ -142,6 +143,7 @@ def accuracy(
             sides=[part.strip() for part in sides.split(",")],
             out=out,
             options=options,
+            accelerator=accelerator.value,
             notify=notify,
         )
     show(result, result.as_json(), as_json)

@@ -18,6 +18,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+import torch
+
 from bitspike.errors import FileError, UsageError
 from bitspike.files import existing_file, replacing
 from bitspike.train.accuracy import Predictions, fitted, totals, wrong_rows
@@ -26,6 +28,7 @@ from bitspike.train.bench_calibration import calibration_differences
 from bitspike.train.bench_search import SEARCHED, SideOptions, search
 from bitspike.train.bench_sides import check_snntorch
 from bitspike.train.calibration import calibration
+from bitspike.train.launch import Accelerator, Placement
 from bitspike.train.recipe import Recipe, load_recipe
 from bitspike.train.run import RECIPE_FILE, RESULT_FILE, Run, fit
 from bitspike.train.schema import differences
@@ -44,6 +47,7 @@ def bench_accuracy(
     sides: Sequence[str] = SIDES,
     out: Path | None = None,
     options: SideOptions | None = None,
+    accelerator: Accelerator = "cpu",
     notify: Notify | None = None,
 ) -> AccuracyBench:
     """Train and measure each side with each seed; see the module's docstring.
@@ -55,6 +59,7 @@ def bench_accuracy(
         out: a folder for one run folder a side and seed, ``SIDE-SEED``. What is finished there is read and not trained
             again, and what was stopped goes on from its last whole epoch, but for snnTorch, which starts again.
         options: of the other sides.
+        accelerator: where all sides train, as in :func:`bitspike.train.run.fit`.
         notify: called with a label, the number of the run from 0, and the number of runs.
 
     Raises:
@@ -70,7 +75,12 @@ def bench_accuracy(
     if "snntorch" in sides:
         check_sequence(recipe.network)
     runs = [(side, seed) for seed in seeds for side in sides]
-    trainer = _Runs(recipe=recipe, out=out, named=bool(chosen.factors or chosen.widths))
+    trainer = _Runs(
+        recipe=recipe,
+        out=out,
+        named=bool(chosen.factors or chosen.widths),
+        place=Placement(accelerator=accelerator),
+    )
 
     def tried(side: str, options: SideOptions) -> Outcome:
         if notify is not None:
@@ -104,6 +114,7 @@ class _Runs:
         recipe: of all sides.
         out: where their folders are; None for none.
         named: whether the folders of the other sides tell their values.
+        place: where they train.
         done: outcomes by folder name.
         trained: runs by folder name, but for snnTorch's.
     """
@@ -111,6 +122,7 @@ class _Runs:
     recipe: Recipe
     out: Path | None
     named: bool
+    place: Placement
     done: dict[str, Outcome] = field(default_factory=dict)
     trained: dict[str, Run] = field(default_factory=dict)
 
@@ -126,10 +138,10 @@ class _Runs:
         if name not in self.done:
             folder = None if self.out is None else self.out / name
             if side == "snntorch":
-                self.done[name] = _snntorch(self.recipe.with_seed(seed), folder, options.snntorch_rate)
+                self.done[name] = _snntorch(self.recipe.with_seed(seed), folder, options.snntorch_rate, self.place)
             else:
                 of = options.straight(self.recipe) if side == "straight-through" else self.recipe
-                self.trained[name] = _trained(of.with_seed(seed), folder)
+                self.trained[name] = _trained(of.with_seed(seed), folder, self.place)
                 self.done[name] = _measured(side, self.trained[name])
         return self.done[name]
 
@@ -147,9 +159,9 @@ def _check(seeds: Sequence[int], sides: Sequence[str]) -> None:
             raise UsageError(f"sides: found {side!r}; expected some of {', '.join(SIDES)}")
 
 
-def _trained(recipe: Recipe, folder: Path | None) -> Run:
+def _trained(recipe: Recipe, folder: Path | None, place: Placement) -> Run:
     resume = folder is not None and (folder / RECIPE_FILE).exists()
-    run = fit(recipe, out=folder, resume=resume, progress=False)
+    run = fit(recipe, out=folder, resume=resume, progress=False, accelerator=place.accelerator)
     for key, lacks in (("fitted", "a committee"), ("wrong", "the rows that it has wrong")):
         if key not in run.result["test"]:
             raise FileError(folder, f"holds a run of an earlier version, without {lacks}; expected a new folder")
@@ -180,11 +192,11 @@ def _bits_per_weight(recipe: Recipe) -> int:
     return recipe.posterior.bits if recipe.posterior.family == "gaussian" else 1
 
 
-def _snntorch(recipe: Recipe, folder: Path | None, rate: float) -> Outcome:
+def _snntorch(recipe: Recipe, folder: Path | None, rate: float, place: Placement) -> Outcome:
     """Train snnTorch's side, or read what was trained."""
     if folder is not None and (folder / RESULT_FILE).exists():
         return _read(recipe, folder, rate)
-    run = train_snntorch(recipe, rate=rate)
+    run = train_snntorch(recipe, rate=rate, device=torch.device(place.kind))
     parts = {part: recipe.data.load(part) for part in ("validation", "test")}
     found: dict[str, Predictions] = {part: {"map": run.probabilities(data.spikes)} for part, data in parts.items()}
     labels = {part: data.labels for part, data in parts.items()}

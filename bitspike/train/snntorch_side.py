@@ -23,7 +23,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from bitspike.errors import UnsupportedError, UsageError
-from bitspike.train.bench_sides import check_snntorch
+from bitspike.train.bench_sides import CPU, check_snntorch, settled
 from bitspike.train.calibration import softmax
 from bitspike.train.denormals import flushed_denormals
 from bitspike.train.finish_recipe import FinishRecipe
@@ -38,6 +38,7 @@ from bitspike.train.network_recipe import (
     Shape,
     space,
 )
+from bitspike.train.processes import Processes
 from bitspike.train.recipe import Recipe
 from bitspike.train.registers import FORGETS, NEVER
 
@@ -136,10 +137,11 @@ class SnnTorchNetwork(nn.Module):
 
 @dataclass(frozen=True, eq=False, kw_only=True)
 class SnnTorchRun:
-    """A trained network and the seconds that it took, without encoding the parts that it is measured on."""
+    """A trained network, its seconds without encoding the parts that it is measured on, and its device."""
 
     network: SnnTorchNetwork
     seconds: float
+    device: torch.device = CPU
 
     @property
     def weights(self) -> int:
@@ -151,7 +153,8 @@ class SnnTorchRun:
         parts = []
         with torch.no_grad():
             for start in range(0, len(spikes), _CHUNK):
-                parts.append(self.network(time_first(spikes[start : start + _CHUNK])).numpy().astype(np.float64))
+                now = time_first(spikes[start : start + _CHUNK]).to(self.device)
+                parts.append(self.network(now).cpu().numpy().astype(np.float64))
         return softmax(np.concatenate(parts))
 
 
@@ -164,12 +167,15 @@ class _Epochs(Trainer):
             yield spikes, labels
 
 
-def train_snntorch(recipe: Recipe, *, rate: float = RATE, notify: Notify | None = None) -> SnnTorchRun:
+def train_snntorch(
+    recipe: Recipe, *, rate: float = RATE, device: torch.device = CPU, notify: Notify | None = None
+) -> SnnTorchRun:
     """Train a recipe's architecture in snnTorch; equal recipes give equal networks.
 
     Args:
         recipe: its data, network, seed, epochs, batch and threads are used, its posterior and estimator are not.
         rate: learning rate of Adam at the start, above 0.
+        device: where it trains; its initial values are the same everywhere.
         notify: called with a label, the number of the epoch from 0, and the number of epochs.
 
     Raises:
@@ -178,10 +184,10 @@ def train_snntorch(recipe: Recipe, *, rate: float = RATE, notify: Notify | None 
     """
     if not 0 < rate < math.inf:
         raise UsageError(f"rate: found {rate}; expected a number above 0")
-    network = SnnTorchNetwork(recipe)
+    network = SnnTorchNetwork(recipe).to(device)
     optimiser = torch.optim.Adam(network.parameters(), lr=rate)
     # One cosine over all epochs: there are no bits that an end of the training could be for.
-    epochs = _Epochs(replace(recipe, finish=FinishRecipe()))
+    epochs = _Epochs(replace(recipe, finish=FinishRecipe()), Processes(device=device))
     start = time.perf_counter()
     for epoch in range(1, recipe.training.epochs + 1):
         if notify is not None:
@@ -194,7 +200,7 @@ def train_snntorch(recipe: Recipe, *, rate: float = RATE, notify: Notify | None 
                 optimiser.zero_grad()
                 loss.backward()  # type: ignore[no-untyped-call]
                 optimiser.step()
-    return SnnTorchRun(network=network, seconds=time.perf_counter() - start)
+    return SnnTorchRun(network=network, seconds=settled(device) - start, device=device)
 
 
 def check_sequence(network: NetworkRecipe) -> None:

@@ -4,6 +4,7 @@ import dataclasses
 import json
 
 import pytest
+import torch
 from small_recipe import small_recipe
 
 from bitspike.cli import main
@@ -167,6 +168,11 @@ def test_a_run_of_an_earlier_version_is_told(recipe, folder, tmp_path, key, lack
         (["--seeds", "1,1"], "seeds: found '1,1'; expected one or more, each once"),
         (["--sides", "bitspike,norse"], "sides: found 'norse'; expected some of bitspike, straight-through, snntorch"),
         (["--snntorch-rate", "0", "--sides", "snntorch"], "rate: found 0.0; expected a number above 0"),
+        pytest.param(
+            ["--accelerator", "gpu"],
+            "accelerator: found 'gpu'; expected cpu: torch sees no CUDA device here",
+            marks=pytest.mark.skipif(torch.cuda.is_available(), reason="there is a GPU here"),
+        ),
     ],
 )
 def test_impossible_arguments_are_refused(tmp_path, capsys, arguments, message):

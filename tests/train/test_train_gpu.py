@@ -97,3 +97,11 @@ def test_the_bench_is_as_on_a_processor(capsys):
     assert found["device"] == torch.cuda.get_device_name(0)
     assert found["precision"] == "bfloat16"
     assert all(seconds > 0 and found["peak_mib"][name] > 0 for name, seconds in found["seconds"].items())
+
+
+def test_accuracy_of_all_sides_is_measured_there(tmp_path, capsys):
+    pytest.importorskip("snntorch")
+    (tmp_path / "small.toml").write_text(small_recipe(epochs=2))
+    words = ["bench", "accuracy", str(tmp_path / "small.toml"), "--seeds", "0", "--json", "--accelerator", "gpu"]
+    assert main(words) == 0
+    assert len(json.loads(capsys.readouterr().out)["runs"]) == 3
