@@ -165,7 +165,14 @@ def _trained(recipe: Recipe, folder: Path | None, place: Placement) -> Run:
     for key, lacks in (("fitted", "a committee"), ("wrong", "the rows that it has wrong")):
         if key not in run.result["test"]:
             raise FileError(folder, f"holds a run of an earlier version, without {lacks}; expected a new folder")
+    _check_device(run.result["device"], folder, place)
     return run
+
+
+def _check_device(found: str, folder: Path | None, place: Placement) -> None:
+    """Refuse a finished run of another kind of device: seconds of both would stand in one table."""
+    if found != place.kind:
+        raise UsageError(f"accelerator: found {place.kind}; expected {found}, as for the run in {folder}")
 
 
 def _measured(side: str, run: Run) -> Outcome:
@@ -195,7 +202,7 @@ def _bits_per_weight(recipe: Recipe) -> int:
 def _snntorch(recipe: Recipe, folder: Path | None, rate: float, place: Placement) -> Outcome:
     """Train snnTorch's side, or read what was trained."""
     if folder is not None and (folder / RESULT_FILE).exists():
-        return _read(recipe, folder, rate)
+        return _read(recipe, folder, rate, place)
     run = train_snntorch(recipe, rate=rate, device=torch.device(place.kind))
     parts = {part: recipe.data.load(part) for part in ("validation", "test")}
     found: dict[str, Predictions] = {part: {"map": run.probabilities(data.spikes)} for part, data in parts.items()}
@@ -218,23 +225,26 @@ def _snntorch(recipe: Recipe, folder: Path | None, rate: float, place: Placement
         with replacing(folder / RECIPE_FILE) as temporary:
             temporary.write_text(recipe.to_toml(), encoding="utf-8")
         with replacing(folder / RESULT_FILE) as temporary:
-            temporary.write_text(json.dumps({"rate": rate, **outcome.as_json()}, indent=2) + "\n", encoding="utf-8")
+            temporary.write_text(
+                json.dumps({"rate": rate, "device": place.kind, **outcome.as_json()}, indent=2) + "\n", encoding="utf-8"
+            )
     return outcome
 
 
-def _read(recipe: Recipe, folder: Path, rate: float) -> Outcome:
-    """Return a finished run of snnTorch's side; refuse one of another recipe or rate."""
+def _read(recipe: Recipe, folder: Path, rate: float, place: Placement) -> Outcome:
+    """Return a finished run of snnTorch's side; refuse one of another recipe, rate or kind of device."""
     for key, found, saved in differences(recipe, load_recipe(folder / RECIPE_FILE)):
         raise UsageError(f"{key}: found {found!r}; expected {saved!r}, as in the run in {folder}")
     path = existing_file(folder / RESULT_FILE)
     try:
         saved = json.loads(path.read_text(encoding="utf-8"))
-        written = saved.pop("rate")
+        written, device = saved.pop("rate"), saved.pop("device", "cpu")
         outcome = Outcome(**saved)
     except (json.JSONDecodeError, UnicodeDecodeError, AttributeError, KeyError, TypeError) as error:
         raise FileError(path, f"is no result of this bench ({error})") from None
     if written != rate:
         raise UsageError(f"snntorch rate: found {rate}; expected {written}, as in the run in {folder}")
+    _check_device(device, folder, place)
     return outcome
 
 

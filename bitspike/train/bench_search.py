@@ -55,7 +55,7 @@ class SideOptions:
         return {"rate": self.straight_rate or STRAIGHT_RATE, "width": self.straight_width or WIDTH}
 
     def candidates(self, side: str) -> tuple["SideOptions", ...]:
-        """Return the options to be tried for a side; a single one is no search."""
+        """Return the options to be tried for a side; a single one is taken as it is."""
         now = self.of(side)
         rates = [now["rate"] * factor for factor in self.factors or (1.0,)]
         if side == "snntorch":
@@ -77,13 +77,15 @@ def search(
     trials: list[Trial] = []
     found: dict[str, Any] = {}
     for side in SEARCHED:
-        candidates = options.candidates(side) if side in sides else ()
-        if len(candidates) < 2:
+        if side not in sides or not (options.factors or options.widths):
             continue
-        accuracies = [run(side, one).validation["map"] for one in candidates]
-        best = accuracies.index(max(accuracies))
-        for at, (one, accuracy) in enumerate(zip(candidates, accuracies, strict=True)):
-            trials.append(Trial(side=side, values=one.of(side), validation=accuracy, taken=at == best))
+        candidates = options.candidates(side)
+        best = 0
+        if len(candidates) > 1:
+            accuracies = [run(side, one).validation["map"] for one in candidates]
+            best = accuracies.index(max(accuracies))
+            for at, (one, accuracy) in enumerate(zip(candidates, accuracies, strict=True)):
+                trials.append(Trial(side=side, values=one.of(side), validation=accuracy, taken=at == best))
         prefix = "snntorch" if side == "snntorch" else "straight"
         found |= {f"{prefix}_{key}": value for key, value in candidates[best].of(side).items()}
     return dataclasses.replace(options, **found), tuple(trials)

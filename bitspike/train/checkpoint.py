@@ -18,6 +18,7 @@ from torch import Tensor
 
 from bitspike.errors import FileError
 from bitspike.train.loop import Best, Trainer
+from bitspike.train.running_means import MEAN
 from bitspike.train.tensorfile import Tensors, no_more, read_tensors, take_tensor, write_tensors
 
 CHECKPOINT_FILE = "checkpoint.safetensors"
@@ -120,7 +121,8 @@ def _best(
     if trainer.recipe.training.keep == "best":
         keys = _state_keys(trainer)
         for name, parameter in _parameters(trainer).items():
-            found = values[name]
+            # The present network is that of the running means where an epoch keeps them.
+            found = values.get(f"{name}.{MEAN}", values[name])
             if epoch < config["epoch"]:
                 array = take_tensor(path, tensors, f"best.{name}", shape=tuple(parameter.shape), dtype=np.float32)
                 found = torch.from_numpy(array).to(parameter.device)

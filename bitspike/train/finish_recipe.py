@@ -15,7 +15,7 @@ class FinishRecipe(Checked):
 
     Attributes:
         epochs: how many of ``training.epochs``; 0 for none.
-        rate: learning rate of natural parameters or means at their start; it ends at a hundredth.
+        rate: learning rate of natural parameters or means at their start; it falls as that before did.
         bias_rate: learning rate of the biases likewise, in weights.
         width: of the surrogate gradient, the arctangent, in weights: nothing else is left that could be its width.
         average: share of each update in a running mean of all parameters, which is then what is validated and kept, in

@@ -19,7 +19,7 @@ estimator is not scaled to be unbiased for linear losses: at temperature 1 and p
 
 import math
 from dataclasses import dataclass, field
-from functools import cache
+from functools import cache, lru_cache
 
 import numpy as np
 import torch
@@ -81,9 +81,15 @@ def _table(temperature: float) -> Tensor:
     return torch.cat([_log_quotient(grid[at : at + 1024], temperature) for at in range(0, len(grid), 1024)])
 
 
+@lru_cache(maxsize=16)
+def _table_at(temperature: float, device: torch.device, dtype: torch.dtype) -> Tensor:
+    """Return the table where it is used: a GPU that records an update cannot wait for a copy."""
+    return _table(temperature).to(device, dtype)
+
+
 def _looked_up(likely: Tensor, temperature: float) -> Tensor:
     """Return J from the table, linear between its points and beyond its ends; to about one part in a million."""
-    table = _table(temperature).to(likely)
+    table = _table_at(temperature, likely.device, likely.dtype)
     place = (likely + _REACH) * _PER_UNIT
     at = place.floor().clamp(0, len(table) - 2).long()
     low, high = table[at], table[at + 1]

@@ -96,6 +96,8 @@ class Trainer:
         self._told_every = 1 if device.type == "cpu" else _TOLD_EVERY
         self._samples = load_samples(recipe.data.name, "train", recipe.data.encoding)
         self._validation = recipe.data.load("validation")
+        if len(self._validation) == 0:
+            raise UsageError(f"data.name: found no validation samples in {recipe.data.name}; expected 1 or more")
 
     @property
     def updates(self) -> int:
@@ -136,7 +138,7 @@ class Trainer:
         return fingerprint(self.model.parameters())
 
     def run_epoch(self) -> Iterator[Metrics]:
-        """Train one more epoch; yield loss and accuracy so far, then the epoch's metrics.
+        """Train one more epoch; yield the updates made, loss and accuracy so far, then the epoch's metrics.
 
         So far is after each update on a processor, and after some on a GPU, which would wait while it tells.
 
@@ -168,7 +170,7 @@ class Trainer:
             seen += len(labels)
             sums += torch.stack([error.double() * len(labels), (logits.argmax(1) == labels).sum()])
             if number % self._told_every == 0:
-                yield {"loss": float(sums[0]) / seen, "accuracy": float(sums[1]) / seen}
+                yield {"updates": number + 1, "loss": float(sums[0]) / seen, "accuracy": float(sums[1]) / seen}
         loss, right, seen = self._totals(float(sums[0]), int(sums[1]), seen)
         self.processes.check_equal(self.fingerprint(), what=f"parameters after epoch {epoch}")
         metrics: Metrics = {"epoch": epoch, "loss": loss / seen, "accuracy": right / seen}
@@ -274,10 +276,11 @@ class Trainer:
                 loss = loss + posterior.kl * divergence / len(self._samples)
             self.optimiser.zero_grad()
             loss.backward()  # type: ignore[no-untyped-call]
-            if finish is not None:
-                # Deviations have no part in a certain network; the optimiser keeps a state of them all the same.
-                for scale in self.model.scales():
-                    scale.grad = torch.zeros_like(scale)
+            # Deviations have no part in a certain network, nor has a bias where only a current is read; the optimiser
+            # keeps a state of them all the same.
+            unused = self.model.scales() if finish is not None else []
+            for one in [*unused, *(one for one in self._trained() if one.grad is None)]:
+                one.grad = torch.zeros_like(one)
             self.processes.sum_gradients(self._trained(), share)
             self._step()
         return logits.detach(), error.detach()

@@ -15,7 +15,7 @@ from bitspike.train.registers import FORGETS, MAX_SHIFT, NEVER, check_spike
 from bitspike.train.residual import expand
 from bitspike.train.schema import Checked, choice, flag, label, labels, real, ruled, several, whole
 from bitspike.train.windows import CHANNELS, KERNEL, PADDING, STRIDE, Space, Window
-from bitspike.train.wiring import INPUT, Wires, check_parallel, same_shape, widest, wire
+from bitspike.train.wiring import INPUT, Wires, check_parallel, check_read, same_shape, widest, wire
 
 Shape = tuple[int, ...]
 P = ParamSpec("P")
@@ -258,6 +258,7 @@ class NetworkRecipe(Checked):
                 raise UsageError(f"layers[{at}].name: found {name!r}, which is taken; expected another")
             names.append(name)
         windows = [layer.window if isinstance(layer, ConvRecipe | PoolRecipe) else None for layer in self.layers]
+        check_read(names, self.wires())
         check_parallel(names, self.wires(), windows)
 
     @property

@@ -123,9 +123,9 @@ def native_precision() -> Precision:
 
 
 def chosen_precision(wanted: Precision | Literal["auto"], device: torch.device) -> Precision:
-    """Return the precision of a recipe on a device: ``auto`` is the native one; GPUs that torch knows have bfloat16."""
+    """Return the precision of a recipe on a device: ``auto`` is the native one; of a GPU too, not emulated."""
     if wanted != "auto":
         return wanted
     if device.type == "cuda":
-        return "bfloat16" if torch.cuda.is_bf16_supported() else "float32"
+        return "bfloat16" if torch.cuda.is_bf16_supported(including_emulation=False) else "float32"
     return native_precision()

@@ -16,7 +16,7 @@ _LINE_SECONDS = 60.0
 
 
 class Report(Protocol):
-    """What the training loop calls after each update and at the end of each epoch."""
+    """What the training loop calls after updates and at the end of each epoch."""
 
     def __call__(self, epoch: int, metrics: Metrics) -> None:
         """Show the metrics of an epoch so far."""
@@ -50,9 +50,9 @@ class Clock:
         self._start = self.now()
 
     def count(self, metrics: Metrics) -> None:
-        """Count an update, or the end of an epoch, by what the loop said of it."""
+        """Take note of the updates of an epoch so far, or of its end, by what the loop said of it."""
         if "epoch" not in metrics:
-            self._within += 1
+            self._within = int(metrics["updates"])
             return
         self._done += 1
         self._within = 0
@@ -116,7 +116,7 @@ def progress_bar(*, show: bool | None, name: str, epochs: int, updates: int, don
             if "epoch" in metrics:
                 bar.update(task, completed=epoch * updates, figures=figures)
             else:
-                bar.update(task, advance=1, figures=figures)
+                bar.update(task, completed=(epoch - 1) * updates + metrics["updates"], figures=figures)
 
         yield report
 

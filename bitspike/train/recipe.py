@@ -91,7 +91,8 @@ class TrainingRecipe(Checked):
     Attributes:
         epochs: passes over the training part, each with fresh spikes.
         batch: samples in one update.
-        rate: learning rate of natural parameters, means or latent weights at the start; it ends at a hundredth.
+        rate: learning rate of natural parameters, means or latent weights at the start; it falls along a cosine
+            that would reach a hundredth one epoch after the last.
         bias_rate: learning rate of the biases, in weights.
         spread: natural parameters or latent weights start uniformly in -spread to spread.
         sharpness: factor on the natural parameters in the last epoch; it grows from 1.
@@ -104,7 +105,7 @@ class TrainingRecipe(Checked):
             processor multiplies it, which runs on other processors many times slower than float32.
         validate_every: the validation part is evaluated after each so many epochs, and after the last.
         patience: training ends when so many epochs have brought no better accuracy of the most probable bits on the
-            validation part; 0 never ends early.
+            validation part; 0 never ends early, as a recipe with a finish must have it.
         keep: ``last`` keeps the network of the last epoch trained, ``best`` that of the best on the validation part,
             the earliest of equal ones. Either is kept with the sharpness of its own epoch: the posterior is the one
             that was trained, and its most probable bits, which no sharpness changes, are those that were validated.
@@ -198,6 +199,9 @@ class Recipe(Checked):
         )
 
     def _check_finish(self) -> None:
+        if self.finish.epochs > 0 and self.training.patience > 0:
+            found = f"{self.training.patience} with finish.epochs {self.finish.epochs}"
+            raise UsageError(f"training.patience: found {found}; expected 0: the finish would be left out")
         if self.finish.epochs >= self.training.epochs:
             less = f"fewer than training.epochs, {self.training.epochs}"
             raise UsageError(f"finish.epochs: found {self.finish.epochs}; expected {less}")

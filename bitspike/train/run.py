@@ -15,8 +15,7 @@ import math
 import os
 import tempfile
 import time
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from functools import cached_property
 from html import escape
@@ -39,6 +38,7 @@ from bitspike.train.processes import Processes
 from bitspike.train.progress import progress_bar
 from bitspike.train.recipe import Recipe, load_recipe
 from bitspike.train.schema import differences
+from bitspike.train.threads import torch_threads
 
 RECIPE_FILE, METRICS_FILE, RESULT_FILE = "recipe.toml", "metrics.jsonl", "result.json"
 _KINDS = ("posterior", "map", "noisy")
@@ -195,7 +195,7 @@ def _wanted(recipe: Recipe | str | os.PathLike[str], seed: int | None, data: str
 
 def _work(processes: Processes, recipe: Recipe, folder: Path | None, resume: bool, progress: bool | None) -> Run:
     """Train and measure in this process."""
-    with _threads(recipe.training.threads):
+    with torch_threads(recipe.training.threads):
         trainer = Trainer(recipe, processes)
         if resume and folder is not None and (folder / CHECKPOINT_FILE).exists():
             restore_checkpoint(trainer, folder / CHECKPOINT_FILE)
@@ -209,17 +209,6 @@ def _work_together(processes: Processes, recipe: Recipe, folder: Path, resume: b
     """Train in one of several processes; process 0 writes the folder while the others wait."""
     _work(processes, recipe, folder, resume, progress)
     processes.wait()
-
-
-@contextmanager
-def _threads(count: int) -> Iterator[None]:
-    """Let torch's operations use `count` threads in this block."""
-    before = torch.get_num_threads()
-    torch.set_num_threads(count)
-    try:
-        yield
-    finally:
-        torch.set_num_threads(before)
 
 
 def _start(recipe: Recipe, folder: Path) -> None:

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from bitspike.train.recipe import Recipe
 
 _LEAST = 0.01
-"""Where a cosine of the learning rates ends."""
+"""Where a cosine of the learning rates would end."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,7 +43,10 @@ class Schedule:
         return 1.0 + (training.sharpness - 1.0) * (math.sqrt(done) if training.schedule == "sqrt" else done)
 
     def decay(self, epoch: int) -> float:
-        """Return the factor on the learning rates: a cosine from 1 to a hundredth, and one more over the finish."""
+        """Return the factor on the learning rates: a cosine from 1, and one more over the finish.
+
+        Each would reach a hundredth one epoch after its last.
+        """
         start, length = (self.before, self.recipe.finish.epochs) if self.finishing(epoch) else (0, self.before)
         return _LEAST + (1.0 - _LEAST) * (1.0 + math.cos(math.pi * (epoch - 1 - start) / length)) / 2.0
 

@@ -3,7 +3,7 @@
 What is the same: layers and their shapes, decays alpha = (4096 - du) / 4096 and beta = (4096 - dv) / 4096, the reset,
 the read-out, cross-entropy, epochs, batches, augmentation and encoded spikes. What is snnTorch's and torch's own: the
 initial values, thresholds of 1 (a pool keeps its recipe's, since its weights are 1), the arctangent surrogate, and Adam
-with a cosine to a hundredth. Membranes and spike counts are means over the steps, so that the first logits are small.
+with the recipe's cosine. Membranes and spike counts are means over the steps, so that the first logits are small.
 
 The recurrent weights are a matrix of their own beside ``Leaky`` or ``Synaptic``, from the spikes of the step before,
 which is what ``RLeaky`` and ``RSynaptic`` compute: their reset within the step does nothing in snnTorch 1.0.
@@ -41,6 +41,8 @@ from bitspike.train.network_recipe import (
 from bitspike.train.processes import Processes
 from bitspike.train.recipe import Recipe
 from bitspike.train.registers import FORGETS, NEVER
+from bitspike.train.rule_recipe import DistilRecipe, RuleRecipe
+from bitspike.train.threads import torch_threads
 
 RATE = 1e-3
 """Learning rate of Adam, as snnTorch's tutorials have it."""
@@ -185,9 +187,21 @@ def train_snntorch(
     if not 0 < rate < math.inf:
         raise UsageError(f"rate: found {rate}; expected a number above 0")
     network = SnnTorchNetwork(recipe).to(device)
-    optimiser = torch.optim.Adam(network.parameters(), lr=rate)
     # One cosine over all epochs: there are no bits that an end of the training could be for.
-    epochs = _Epochs(replace(recipe, finish=FinishRecipe()), Processes(device=device))
+    # Nor are there teachers, or rules of one-bit weights.
+    alone = replace(recipe, finish=FinishRecipe(), rule=RuleRecipe(), distil=DistilRecipe())
+    epochs = _Epochs(alone, Processes(device=device))
+    with torch_threads(recipe.training.threads):
+        seconds = _trained(network, epochs, rate, device, notify)
+    return SnnTorchRun(network=network, seconds=seconds, device=device)
+
+
+def _trained(
+    network: SnnTorchNetwork, epochs: _Epochs, rate: float, device: torch.device, notify: Notify | None
+) -> float:
+    """Train through all epochs; return the seconds."""
+    recipe = epochs.recipe
+    optimiser = torch.optim.Adam(network.parameters(), lr=rate)
     start = time.perf_counter()
     for epoch in range(1, recipe.training.epochs + 1):
         if notify is not None:
@@ -200,7 +214,7 @@ def train_snntorch(
                 optimiser.zero_grad()
                 loss.backward()  # type: ignore[no-untyped-call]
                 optimiser.step()
-    return SnnTorchRun(network=network, seconds=settled(device) - start, device=device)
+    return settled(device) - start
 
 
 def check_sequence(network: NetworkRecipe) -> None:

@@ -90,6 +90,20 @@ def terms(names: Sequence[str], wires: Sequence[Wires]) -> tuple[tuple[int, ...]
     return tuple(found)
 
 
+def check_read(names: Sequence[str], wires: Sequence[Wires]) -> None:
+    """Refuse a layer before the last that no layer reads, as where a source was misspelt or forgotten.
+
+    Raises:
+        UsageError: the message starts with the layer's place.
+    """
+    read = {name for wired in wires for name in (*wired.sources, *wired.shortcuts)}
+    for at, name in enumerate(names[:-1]):
+        if name not in read:
+            raise UsageError(
+                f"layers[{at}]: found {name!r}, which no layer reads; expected it among the sources or shortcuts of one"
+            )
+
+
 def check_parallel(names: Sequence[str], wires: Sequence[Wires], windows: Sequence[Window | None]) -> None:
     """Refuse a layer that a source reaches several times over windows that cannot be laid into one.
 

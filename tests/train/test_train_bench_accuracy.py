@@ -2,6 +2,7 @@
 
 import dataclasses
 import json
+import shutil
 
 import pytest
 import torch
@@ -148,6 +149,17 @@ def test_a_damaged_result_is_told(recipe, folder, tmp_path, text):
         bench_accuracy(recipe, seeds=(0,), sides=("snntorch",), out=tmp_path)
 
 
+@pytest.mark.parametrize("side", SIDES)
+def test_seconds_of_another_device_do_not_stand_in_the_table(recipe, folder, tmp_path, side):
+    copy = tmp_path / f"{side}-0"
+    shutil.copytree(folder / f"{side}-0", copy)
+    result = json.loads((copy / "result.json").read_text(encoding="utf-8"))
+    assert result["device"] == "cpu"
+    (copy / "result.json").write_text(json.dumps(result | {"device": "cuda"}), encoding="utf-8")
+    with pytest.raises(UsageError, match=r"^accelerator: found cpu; expected cuda, as for the run in "):
+        bench_accuracy(recipe, seeds=(0,), sides=(side,), out=tmp_path)
+
+
 @pytest.mark.parametrize(("key", "lacks"), [("fitted", "a committee"), ("wrong", "the rows that it has wrong")])
 def test_a_run_of_an_earlier_version_is_told(recipe, folder, tmp_path, key, lacks):
     old = tmp_path / "bitspike-0"
@@ -275,6 +287,10 @@ def test_the_best_on_validation_is_taken_and_each_candidate_told():
     ]
     assert str(trials[0]) == "tried  straight-through, rate 0.01, width 8: 70.00% on validation"
     asked.clear()
+    # A single candidate is no search, but it is what was asked for.
+    found, trials = search(SideOptions(factors=(0.5,), widths=(3.0,)), SIDES, run)
+    assert (found.straight_rate, found.straight_width, found.snntorch_rate) == (0.01, 3.0, 5e-4)
+    assert trials == ()
     assert search(options, ("bitspike",), run) == (options, ())
     assert search(SideOptions(), SIDES, run) == (SideOptions(), ())
     assert asked == []

@@ -10,7 +10,7 @@ import torch
 from bitspike.errors import UsageError
 from bitspike.train import fit
 from bitspike.train.build import build_finishing, build_network
-from bitspike.train.checkpoint import save_checkpoint
+from bitspike.train.checkpoint import restore_checkpoint, save_checkpoint
 from bitspike.train.loop import Trainer, time_first
 from bitspike.train.posteriors import FAMILIES
 from bitspike.train.recipe import parse_recipe
@@ -192,6 +192,30 @@ def test_the_running_mean_is_what_is_validated_and_kept(keep, monkeypatch):
     assert torch.equal(trainer.finished_model().locations()[0], 10.0 * seen[-1])
 
 
+def test_a_best_epoch_that_was_the_last_is_restored_with_its_running_mean(monkeypatch, tmp_path):
+    found = recipe(more="average = 0.25")
+    found = dataclasses.replace(found, training=dataclasses.replace(found.training, keep="best"))
+    trainer = Trainer(found)
+    accuracies, totals = iter([10, 11, 12, 13]), trainer._totals
+    monkeypatch.setattr(
+        trainer, "_totals", lambda *sums: totals(*sums) if sums[2] else (sums[0], next(accuracies), sums[2])
+    )
+    for _ in range(4):
+        list(trainer.run_epoch())
+    assert trainer.best.epoch == trainer.epoch == 4
+    save_checkpoint(trainer, tmp_path / "file")
+    again = Trainer(found)
+    restore_checkpoint(again, tmp_path / "file")
+    for one, other in zip(again.finished_model().parameters(), trainer.finished_model().parameters(), strict=True):
+        assert torch.equal(one, other)
+    # The epoch after it is no better: what is kept is what was the best.
+    kept = {key: value.clone() for key, value in trainer.best.state.items()}
+    monkeypatch.setattr(again, "_totals", lambda *sums: totals(*sums) if sums[2] else (sums[0], 0, sums[2]))
+    list(again.run_epoch())
+    assert again.kept_epoch == 4
+    assert all(torch.equal(again.best.state[key], value) for key, value in kept.items())
+
+
 def test_plain_straight_through_has_no_end_of_its_own():
     assert straight_through(recipe()).finish.epochs == 0
 
@@ -202,6 +226,10 @@ def test_plain_straight_through_has_no_end_of_its_own():
         ((("epochs = 2", "epochs = 5"),), "finish.epochs: found 5; expected fewer than training.epochs, 5"),
         ((("epochs = 2", "epochs = 0"),), r"finish.epochs: found 0 with other keys of \[finish\]; expected 1 or more"),
         ((("[finish]", '[distil]\nteacher = "self"\n[finish]'),), r"found 2; expected 0 with \[rule\] or another"),
+        (
+            (("[finish]", "patience = 1\n[finish]"),),
+            "training.patience: found 1 with finish.epochs 2; expected 0: the finish would be left out",
+        ),
         ((("rate = 0.01", "rate = 0"),), "finish.rate: found 0; expected a number above 0"),
         ((("rate = 0.01", "widht = 1"),), "finish.widht: found an unknown key; expected one of epochs, rate"),
     ],

@@ -15,7 +15,9 @@ from bitspike.train import fit, load_recipe
 from bitspike.train.checkpoint import restore_checkpoint, save_checkpoint
 from bitspike.train.loop import Trainer
 from bitspike.train.processes import Processes
+from bitspike.train.recipe import EstimatorRecipe
 from bitspike.train.replay import Plain
+from bitspike.train.rule_recipe import DistilRecipe
 
 EXAMPLES = Path(__file__).parents[2] / "examples"
 KINDS = ("digits", "digits_conv", "digits_gaussian", "digits_graded", "digits_residual", "digits_straight_through")
@@ -88,6 +90,23 @@ def test_recorded_updates_are_those_that_are_made(kind, tmp_path):
         losses = [list(trainer.run_epoch())[-1]["loss"] for _ in range(2)]
         found.append((losses, trainer.fingerprint()))
     assert found[0] == found[1]
+
+
+@pytest.mark.parametrize("more", ["teacher", "gumbel"])
+def test_updates_with_a_teacher_or_a_table_are_recorded(more, tmp_path):
+    recipe = recipe_of("digits", tmp_path, epochs=3)
+    if more == "teacher":
+        distil = DistilRecipe(teacher="posterior")
+        recipe = replace(recipe, finish=replace(recipe.finish, epochs=1), distil=distil)
+    else:
+        estimator = EstimatorRecipe(name="gumbel_rao", noise="logistic", temperature=0.5)
+        recipe = replace(recipe, estimator=estimator)
+    trainer = Trainer(recipe, Processes(device=torch.device("cuda")))
+    for _ in range(3):
+        before = trainer._made.played
+        list(trainer.run_epoch())
+        assert trainer._made.refusal == ""
+        assert trainer._made.played > before
 
 
 def test_the_bench_is_as_on_a_processor(capsys):

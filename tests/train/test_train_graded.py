@@ -1,6 +1,7 @@
 """Graded spikes in training: gradients against the expectation, exact evaluation, recipes, files, a run that learns."""
 
 import dataclasses
+import math
 from pathlib import Path
 
 import numpy as np
@@ -15,12 +16,12 @@ from bitspike.convert.store import load, save
 from bitspike.errors import BitspikeError, UsageError
 from bitspike.samples import SpikeData
 from bitspike.train import load_model
-from bitspike.train.build import build_network
+from bitspike.train.build import build_finishing, build_network
 from bitspike.train.dynamics import noisy_population
 from bitspike.train.estimators import IWST, Tempered
 from bitspike.train.graded_dynamics import noisy_graded_population
 from bitspike.train.layers import DenseLayer, RecurrentLayer
-from bitspike.train.loop import Trainer
+from bitspike.train.loop import Trainer, time_first
 from bitspike.train.model import SpikingNetwork
 from bitspike.train.modelfile import save_model
 from bitspike.train.noise import Logistic, Silent
@@ -271,6 +272,27 @@ def test_a_small_network_learns():
     metrics = [list(trainer.run_epoch())[-1] for _ in range(3)]
     assert metrics[-1]["loss"] < 0.7 * metrics[0]["loss"]
     assert metrics[-1]["validation_map"] > 0.4
+
+
+@pytest.mark.parametrize("family", ["bernoulli", "gaussian", "latent"])
+@pytest.mark.parametrize("more", ["", "[finish]\nepochs = 1\n"])
+def test_recurrent_layers_read_payloads_with_weights_of_every_kind(family, more):
+    """Their own weights may have no variance where the input's are told as 0."""
+    training = f"epochs = 2\nbatch = 512\nmembers = 1\n[posterior]\nfamily = '{family}'\n{more}"
+    if family == "gaussian":
+        training = training.replace("members = 1\n", "members = 1\n[posterior]\nmean = 0.5\n").replace(
+            "[posterior]\nfamily", "family"
+        )
+    trainer = Trainer(parse_recipe(text(("dense", "recurrent"), training), source="x"))
+    while not trainer.finished:
+        metrics = list(trainer.run_epoch())[-1]
+    assert math.isfinite(metrics["loss"])
+    model, spikes = trainer.finished_model(), trainer.recipe.data.load("test").spikes[:20]
+    logits, _ = model.noisy(
+        time_first(spikes), torch.Generator(), estimator=build_finishing(), floor=1.0, sharpness=math.inf
+    )
+    readouts = model.predict(spikes)[0]
+    assert np.array_equal(np.rint(logits.numpy(force=True).astype(np.float64) * 40 * 64), readouts)
 
 
 def test_the_example_is_a_network_of_graded_spikes():

@@ -158,6 +158,32 @@ def test_sources_of_unequal_shapes_are_refused():
     )
 
 
+def test_a_layer_that_none_reads_is_refused():
+    layers = conv(name="a") + conv(name="b", sources=["input"]) + "[[network.layers]]\nneurons = 10\n"
+    with pytest.raises(UsageError) as caught:
+        parse_recipe(HEAD + layers + TAIL, source="r")
+    assert str(caught.value) == (
+        "r: network.layers[0]: found 'a', which no layer reads; expected it among the sources or shortcuts of one"
+    )
+
+
+def test_a_layer_whose_current_alone_is_read_trains_and_is_written(tmp_path):
+    """Its neurons have biases that nothing depends on."""
+    layers = conv(name="a") + conv(name="b", sources=["input"], shortcuts=["a"])
+    recipe = parse_recipe(HEAD + layers + "[[network.layers]]\nneurons = 10\n" + TAIL, source="r")
+    run = fit(recipe, out=tmp_path / "run", progress=False)
+    assert run.model.populations[0].bias.abs().max() == 0
+    assert np.array_equal(
+        run.model.predict(run.test.spikes[:20])[1], load_run(tmp_path / "run").model.predict(run.test.spikes[:20])[1]
+    )
+
+
+def test_no_samples_are_predicted_as_none():
+    model = build_network(parse_recipe(TEXT, source="x"))
+    readouts, classes = model.predict(np.zeros((0, model.steps, 64), np.uint8))
+    assert (readouts.shape, classes.shape) == ((0, 10), (0,))
+
+
 def test_a_first_layer_has_nothing_to_read_but_the_input():
     with pytest.raises(
         UsageError, match=r"layers\[0\]\.shortcuts: found 'a'; expected .*none, since this is the first"

@@ -109,6 +109,13 @@ def test_a_pupil_that_says_the_same_learns_nothing():
     assert gradients[1] > 1e-3
 
 
+def test_an_update_makes_no_generator_since_none_can_be_made_while_a_gpu_records(monkeypatch):
+    trainer = trained(recipe(), 3)
+    monkeypatch.setattr(torch, "Generator", None)
+    for spikes, labels, share in trainer._batches(4):
+        trainer._update(spikes, labels, trainer._made.generator, 4, share)
+
+
 @pytest.mark.parametrize("finish", ["", "average = 0.25"])
 @pytest.mark.parametrize("done", [3, 4])
 def test_a_run_stopped_in_its_finish_or_before_goes_on_bit_for_bit(done, finish, tmp_path):

@@ -1,6 +1,7 @@
 """The snnTorch side: with our bits in it, its neurons do what ours do; it learns, and repeats itself."""
 
 import sys
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -10,9 +11,11 @@ from bitspike.errors import MissingDependencyError, UnsupportedError, UsageError
 from bitspike.train import snntorch_side
 from bitspike.train.build import build_network
 from bitspike.train.calibration import calibration
+from bitspike.train.finish_recipe import FinishRecipe
 from bitspike.train.loop import time_first
 from bitspike.train.recipe import parse_recipe
 from bitspike.train.registers import NEVER
+from bitspike.train.rule_recipe import DistilRecipe
 from bitspike.train.snntorch_side import SnnTorchNetwork, train_snntorch
 
 HEAD = """
@@ -125,6 +128,27 @@ def test_batches_are_those_of_our_own_training(monkeypatch):
     assert len(seen["ours"]) == len(seen["snntorch"]) == 10
     for ours, theirs in zip(seen["ours"], seen["snntorch"], strict=True):
         assert all(torch.equal(a, b) for a, b in zip(ours, theirs, strict=True))
+
+
+def test_teachers_of_our_bits_have_no_part_in_it_and_threads_are_the_recipes(monkeypatch):
+    plain = recipe(epochs=2)
+    taught = replace(plain, finish=FinishRecipe(epochs=1), distil=DistilRecipe(teacher="posterior"))
+    threads, products = [], snntorch_side.SnnTorchNetwork.forward
+
+    def forward(network, spikes):
+        threads.append(torch.get_num_threads())
+        return products(network, spikes)
+
+    before = torch.get_num_threads()
+    torch.set_num_threads(2)
+    try:
+        monkeypatch.setattr(snntorch_side.SnnTorchNetwork, "forward", forward)
+        one, other = train_snntorch(taught), train_snntorch(plain)
+    finally:
+        torch.set_num_threads(before)
+    assert set(threads) == {1}
+    for mine, others in zip(one.network.parameters(), other.network.parameters(), strict=True):
+        assert torch.equal(mine, others)
 
 
 @pytest.mark.parametrize("rate", [0, -1.0, float("inf")])

@@ -6,6 +6,7 @@ import signal
 import subprocess
 import sys
 
+import numpy as np
 import pytest
 import torch
 from small_recipe import small_recipe
@@ -210,17 +211,17 @@ def test_control_c_says_how_to_resume(tmp_path, capsys, monkeypatch):
 def test_the_clock_estimates_from_updates_and_then_from_epochs():
     now = [100.0]
     clock = Clock(epochs=4, updates=10, now=lambda: now[0])
-    for _ in range(5):
+    # A GPU tells how it does after some updates only.
+    for updates in (1, 3, 5):
         assert clock.left_seconds() is None
-        clock.count({"loss": 1.0})
+        clock.count({"updates": updates, "loss": 1.0})
     assert clock.left_seconds() is None, "too early to tell"
     now[0] = 110.0
     assert clock.left_seconds() == 70.0
     now[0] = 140.0
     clock.count({"epoch": 1, "loss": 1.0})
     assert clock.left_seconds() == 120.0
-    for _ in range(5):
-        clock.count({"loss": 1.0})
+    clock.count({"updates": 5, "loss": 1.0})
     assert clock.left_seconds() == 100.0
     assert [about(seconds) for seconds in (0.2, 89, 100, 3600, 5400, 9000)] == [
         "about 1 s left", "about 89 s left", "about 2 min left",
@@ -233,11 +234,27 @@ def test_lines_stand_in_for_the_bar_where_there_is_no_terminal(capsys, monkeypat
     monkeypatch.setattr(progress, "Clock", lambda **options: Clock(now=lambda: now[0], **options))
     with progress_bar(show=None, name="small", epochs=3, updates=4, done=0) as report:
         for epoch in (1, 2, 3):
-            for _ in range(4):
+            for update in range(4):
                 now[0] += 10.0
-                report(epoch, {"loss": 2.0, "accuracy": 0.5})
+                report(epoch, {"updates": update + 1, "loss": 2.0, "accuracy": 0.5})
             report(epoch, {"epoch": epoch, "loss": 2.0, "accuracy": 0.5, "validation_map": 0.25})
     assert capsys.readouterr().err.splitlines() == [
         "small: epoch 1/3  loss 2.000  accuracy 50.0%  about 2 min left",
         "small: epoch 3/3  loss 2.000  accuracy 50.0%  validation 25.0%",
     ]
+
+
+def test_the_loop_tells_how_many_updates_it_has_made():
+    trainer = Trainer(small(epochs=1))
+    trainer._told_every = 3
+    *told, last = trainer.run_epoch()
+    assert [one["updates"] for one in told] == [1, 4]
+    assert trainer.updates == 5
+    assert last["epoch"] == 1
+
+
+def test_data_without_a_validation_part_are_refused(tmp_path):
+    np.savez(tmp_path / "tiny.npz", spikes=np.ones((3, 4, 64), np.uint8), labels=np.arange(3))
+    text = TEXT.replace('"digits"', f'"events:{tmp_path}/tiny.npz"').replace("neurons = 10", "neurons = 3")
+    with pytest.raises(UsageError, match=r"^data.name: found no validation samples in events:.*; expected 1 or more$"):
+        Trainer(parse_recipe(text, source="small.toml"))

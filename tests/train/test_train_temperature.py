@@ -39,6 +39,18 @@ def test_no_temperature_of_a_grid_is_better(seed, heat, samples):
     assert all(best <= cost(probabilities, labels, each) + 1e-9 for each in np.geomspace(0.1, 10, 41))
 
 
+@pytest.mark.parametrize(("scale", "share"), [(0.01, 0.5), (0.02, 0.3), (0.02, 0.7), (0.05, 0.7)])
+def test_of_very_unsure_predictors_too_the_best_is_found(scale, share):
+    """Below 1 / e the prior's slope falls again, so that there may be two places where the slope is 0."""
+    for seed in range(60):
+        random, samples = np.random.default_rng(seed), (20, 60, 190)[seed % 3]
+        logits = random.normal(0, scale, (samples, 10))
+        labels = np.where(random.random(samples) < share, logits.argmax(axis=1), random.integers(0, 10, samples))
+        probabilities = softmax(logits)
+        best = cost(probabilities, labels, fit_temperature(probabilities, labels))
+        assert all(best <= cost(probabilities, labels, each) + 1e-6 for each in np.geomspace(LOWEST, HIGHEST, 31))
+
+
 @pytest.mark.parametrize("heat", [0.5, 1.0, 3.0])
 def test_the_temperature_that_made_the_labels_is_found(heat):
     logits, labels = drawn(7, samples=20_000, heat=heat)

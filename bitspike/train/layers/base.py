@@ -9,6 +9,7 @@ import numpy as np
 import numpy.typing as npt
 import torch
 from torch import Tensor, nn
+from torch.nn import functional
 
 from bitspike.train.dynamics import noisy_population, straight_through
 from bitspike.train.estimators import Estimator
@@ -206,7 +207,7 @@ class Layer(nn.Module, ABC):
                 neuron=self.neuron,
                 estimator=estimator,
                 floor=floor,
-                recurrent=self.joint_feedback(sharpness, inputs.dtype, spread=estimator.reads_variance),
+                recurrent=self._fed_back(inputs, sharpness, spread=estimator.reads_variance),
                 summed=summed,
                 share=share,
             )
@@ -217,6 +218,12 @@ class Layer(nn.Module, ABC):
         squares = ratio.square().sum() if summed else torch.zeros((), device=ratio.device)
         # Payloads may need more digits than bfloat16 has.
         return bits if self.neuron.graded else bits.to(inputs.dtype), squares
+
+    def _fed_back(self, inputs: Tensor, sharpness: float, *, spread: bool) -> Tensor | None:
+        """Return what :meth:`joint_feedback` does, with variances of 0 where `inputs` has variances and it has none."""
+        weights = self.joint_feedback(sharpness, inputs.dtype, spread=spread)
+        missing = 0 if weights is None else inputs.shape[-1] - len(weights)
+        return weights if weights is None or missing == 0 else functional.pad(weights, (0, 0, 0, missing))
 
     def parted(self, inputs: Tensor) -> tuple[Tensor, Tensor]:
         """Return the mean and the variance that :meth:`joint_moments` put in one tensor; a variance of 0 for none."""

@@ -1,5 +1,6 @@
 """Convolutions over (channels, height, width)."""
 
+import math
 from collections.abc import Mapping
 from typing import ClassVar
 
@@ -87,7 +88,7 @@ class ConvLayer(Layer):
         images = spikes.reshape(-1, *self.source_shape)
         window = self.window
         found = conv_moments(images, kernels, self.shape[0], stride=window.stride, padding=window.padding)
-        return found.reshape(*spikes.shape[:-1], -1)
+        return found.reshape(*spikes.shape[:-1], math.prod(found.shape[1:]))
 
     def weighted(self, spikes: Tensor, weights: Mapping[str, Tensor]) -> Tensor:
         """Return the summed input of given kernels."""
@@ -111,4 +112,4 @@ class ConvLayer(Layer):
         images = spikes.reshape(-1, *self.source_shape)
         kernels = weights.reshape(-1, self.source_shape[0], *self.kernel)
         found = functional.conv2d(images, kernels, stride=self.stride, padding=self.padding)
-        return found.reshape(*spikes.shape[:-1], -1)
+        return found.reshape(*spikes.shape[:-1], math.prod(found.shape[1:]))

@@ -36,6 +36,8 @@ class PosteriorTeacher:
         self.sharpness = sharpness
         self._pupil, self._recipe = pupil, recipe
         self._estimator = build_finishing()
+        # Nothing is drawn. Made here, since none can be made while a GPU records an update.
+        self._undrawn = torch.Generator(device=device)
 
     def learn(self, optimiser: torch.optim.Optimizer) -> None:
         """Take over what the pupil was before the finish: what the optimiser's state keeps of it, or what it is now."""
@@ -59,7 +61,7 @@ class PosteriorTeacher:
         with torch.no_grad():
             taught, _ = self.network.noisy(
                 spikes,
-                torch.Generator(device=spikes.device),  # unused: nothing here is drawn
+                self._undrawn,
                 estimator=self._estimator,
                 floor=self._recipe.finish.width,
                 sharpness=self.sharpness,
