@@ -210,7 +210,7 @@ def simulate(
         if isinstance(data, str):
             raise UsageError(f"data {data!r}: a float network does not know its window; expected load_signals(..)")
         return simulate_float(network, data, **options)
-    return _simulate(network, _data(data, network), engine_name=engine, **options)
+    return _simulate(_one(network), _data(data, network), engine_name=engine, **options)
 
 
 def verify(
@@ -224,6 +224,11 @@ def verify(
     **options: Any,
 ) -> _verify.Verification:
     """Compare engines on every spike, current and membrane; see :func:`bitspike.sim.verify.verify`."""
+    network = _one(network)
+    if not (model is None or hasattr(model, "record")):
+        raise UsageError(f"model: found a {type(model).__name__}; expected a trained model, such as run.model")
+    if not (data is None or isinstance(data, str | SpikeData | SpikeParts)):
+        raise UsageError(f"data: found a {type(data).__name__}; expected SpikeData, such as run.test, or a name")
     parts = load_parts(data, steps=network.steps) if isinstance(data, str) else data
     return _verify.verify(network, model, data=parts, engines=engines, against=against, samples=samples, **options)
 
@@ -279,8 +284,20 @@ def report(run: "Run | str | os.PathLike[str]", out: str | os.PathLike[str] | No
     return make(run, out, **options)
 
 
+def _one(network: object) -> IntegerNetwork:
+    """Return a network; of a committee each member is one."""
+    if not isinstance(network, IntegerNetwork):
+        more = "; each member of a committee is one" if isinstance(network, Committee) else ""
+        raise UsageError(f"network: found a {type(network).__name__}; expected an IntegerNetwork{more}")
+    return network
+
+
 def _data(data: SpikeData | str, network: IntegerNetwork) -> SpikeData:
-    return data if isinstance(data, SpikeData) else load_data(data, steps=network.steps)
+    if isinstance(data, SpikeData):
+        return data
+    if not isinstance(data, str | os.PathLike):
+        raise UsageError(f"data: found a {type(data).__name__}; expected SpikeData, such as run.test, or a name")
+    return load_data(data, steps=network.steps)
 
 
 def _npz(path: Path, *, steps: int, seed: int, options: dict[str, Any]) -> SpikeData:

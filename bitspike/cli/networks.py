@@ -39,6 +39,8 @@ def collapse(
 
     if map_ + (sample is not None) + (members is not None) > 1:
         raise UsageError("--map, --sample and --members exclude each other; expected one of them")
+    if members is None:
+        _named_as_network(out)
     if members is not None and out.exists():
         raise UsageError(f"--out {out} exists; expected a new folder for a committee")
     trained = load_run(run)
@@ -56,6 +58,12 @@ def collapse(
     written = [{"path": str(path), "collapse": n.collapse, "digest": n.digest()} for path, n in files.items()]
     lines = [f"{row['path']}: {row['collapse']}, {row['digest'][:12]}" for row in written]
     show("\n".join([str(next(iter(files.values()))), *lines]), {"files": written}, as_json)
+
+
+def _named_as_network(out: Path) -> None:
+    """Refuse a name that would be taken for a file of another format."""
+    if out.suffix != ".safetensors":
+        raise UsageError(f"--out {out}: expected a name that ends in .safetensors; `bitspike export` has other formats")
 
 
 def export(
@@ -194,6 +202,7 @@ def import_(
     from bitspike.convert.formats import import_file
     from bitspike.convert.store import save
 
+    _named_as_network(out)
     if format_ in (None, "nir") and is_float_file(str(file)):
         plan = Quantising(
             data=data, samples=samples, steps=steps, bits=bits, dt=dt, reset=None if reset is None else reset.value

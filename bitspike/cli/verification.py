@@ -21,7 +21,8 @@ _Net = Annotated[
     str | None,
     typer.Argument(
         metavar="NET",
-        help="A network file: .safetensors, .nir, .onnx or .net; default: the certificate's. Or a committee's folder.",
+        help="A network file: .safetensors, .nir, .onnx or .net; or a committee's folder, without --run; "
+        "default: the certificate's.",
     ),
 ]
 _Certificate = Annotated[

@@ -4,12 +4,15 @@ import shlex
 import sys
 from enum import StrEnum
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from bitspike.cli.console import Json, progress, show
-from bitspike.errors import StoppedError, UsageError
+from bitspike.errors import BitspikeError, StoppedError, UsageError
+
+if TYPE_CHECKING:
+    from bitspike.train import Run
 
 _PARTS = "Install a part: lava, norse, spikingjelly or snntorch."
 
@@ -76,7 +79,22 @@ def train(
         words += [] if nodes == 1 else ["--nodes", str(nodes)]
         words += [] if accelerator is Accelerator.CPU else ["--accelerator", accelerator.value]
         raise StoppedError(f"stopped; every whole epoch is kept; resume with: {shlex.join(words)}") from None
-    show(f"{run}\nrun: {run.folder}", {"folder": str(run.folder), **run.result}, as_json)
+    refusal = _refusal(run)
+    if refusal:
+        sys.stderr.write(f"bitspike: note: `bitspike collapse` will refuse this network: {refusal}\n")
+    row = {"folder": str(run.folder), **run.result, "collapse_refusal": refusal or None}
+    show(f"{run}\nrun: {run.folder}", row, as_json)
+
+
+def _refusal(run: "Run") -> str:
+    """Return why a trained network is none for the chip; nothing where it is one."""
+    from bitspike.convert.collapse import collapse
+
+    try:
+        collapse(run.model, "map", name=run.recipe.name)
+    except BitspikeError as error:
+        return str(error)
+    return ""
 
 
 def demo(

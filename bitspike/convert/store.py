@@ -30,10 +30,14 @@ VERSION = "1"
 
 
 def save(network: IntegerNetwork, path: str | os.PathLike[str]) -> None:
-    """Write `network` to `path`, read it back, and compare for equality; only then does the file appear."""
+    """Write `network` to `path`, read it back, and compare for equality; only then does the file appear.
+
+    A file that is there and no network is left alone: FileError.
+    """
     from safetensors.numpy import save_file
 
     check(network)
+    check_replaceable(path)
     # One key: safetensors does not keep the order of several, and the same network must give the same bytes.
     metadata = {FORMAT + VERSION: description_text(network)}
     with replacing(path) as temporary:
@@ -44,6 +48,21 @@ def save(network: IntegerNetwork, path: str | os.PathLike[str]) -> None:
             raise FileError(path, f"does not read back: {error.problem}") from None
         if not same:
             raise FileError(path, "does not read back as the network that was written")
+
+
+def check_replaceable(path: str | os.PathLike[str]) -> None:
+    """Raise FileError where `path` is a file that this module has not written, such as a recipe or a trained model."""
+    from safetensors import SafetensorError, safe_open
+
+    if not os.path.lexists(path):
+        return
+    try:
+        with safe_open(path, framework="np") as file:
+            if any(key.startswith(FORMAT) for key in file.metadata() or {}):
+                return
+    except (SafetensorError, OSError, ValueError, TypeError):
+        pass
+    raise FileError(path, "exists and is not a network file; expected another name")
 
 
 def load(path: str | os.PathLike[str]) -> IntegerNetwork:

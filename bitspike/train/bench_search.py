@@ -39,6 +39,13 @@ class SideOptions:
     widths: tuple[float, ...] = ()
 
     def __post_init__(self) -> None:
+        for key, value in (
+            ("snntorch rate", self.snntorch_rate),
+            ("straight rate", self.straight_rate),
+            ("straight width", self.straight_width),
+        ):
+            if value is not None and not 0 < value < math.inf:
+                raise UsageError(f"{key}: found {value}; expected a number above 0")
         for key, values in (("rates", self.factors), ("widths", self.widths)):
             if len(set(values)) < len(values) or not all(0 < value < math.inf for value in values):
                 raise UsageError(f"{key}: found {','.join(map(str, values))}; expected numbers above 0, each once")

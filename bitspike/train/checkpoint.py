@@ -5,8 +5,8 @@ posteriors are made of, named as in a model file, and for each trained parameter
 ``P.exp_avg_sq``, which rules of plain steps do not have, and ``P.mean`` where a running mean is kept; where the recipe
 keeps the best epoch and an earlier one was the best, its parameters as ``best.P``.
 The configuration holds ``epoch``, the epochs done; ``updates``, the updates done; ``processes``, how many trained, and
-``device``, on what kind; ``best_epoch``, the best epoch so far, 0 for none; and ``best_accuracy``, its accuracy on the
-validation part, 0 to 1.
+``device``, on what kind; ``data``, the SHA-256 of what :attr:`bitspike.train.loop.Trainer.data_digest` says;
+``best_epoch``, the best epoch so far, 0 for none; and ``best_accuracy``, its accuracy on the validation part, 0 to 1.
 """
 
 import os
@@ -56,6 +56,7 @@ def save_checkpoint(trainer: Trainer, path: str | os.PathLike[str]) -> None:
         "updates": trainer.epoch * trainer.updates,
         "processes": trainer.processes.count,
         "device": trainer.processes.device.type,
+        "data": trainer.data_digest,
         "best_epoch": 0 if best is None else best.epoch,
         "best_accuracy": 0.0 if best is None else best.accuracy,
     }
@@ -103,6 +104,9 @@ def _check_config(trainer: Trainer, config: dict[str, Any], path: str | os.PathL
     for key, here in (("processes", trainer.processes.count), ("device", trainer.processes.device.type)):
         if config.get(key) != here:
             raise FileError(path, f"was trained with {key} {config.get(key)!r}; found {here!r} to resume it with")
+    # Checkpoints of early versions do not say.
+    if config.get("data", trainer.data_digest) != trainer.data_digest:
+        raise FileError(path, f"was trained on other samples; found {trainer.recipe.data.name} changed since then")
     best_epoch, accuracy = config.get("best_epoch"), config.get("best_accuracy")
     if not isinstance(best_epoch, int) or not 0 <= best_epoch <= epoch:
         raise FileError(path, f"has best_epoch {best_epoch!r}; expected 0 to {epoch}")

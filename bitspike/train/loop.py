@@ -5,10 +5,11 @@ the summed gradients; see :mod:`bitspike.train.processes`.
 """
 
 import dataclasses
+import hashlib
 import math
 from collections.abc import Iterator
 from contextlib import contextmanager
-from functools import partial
+from functools import cached_property, partial
 
 import numpy as np
 import torch
@@ -99,6 +100,14 @@ class Trainer:
         if len(self._validation) == 0:
             raise UsageError(f"data.name: found no validation samples in {recipe.data.name}; expected 1 or more")
 
+    @cached_property
+    def data_digest(self) -> str:
+        """SHA-256 of the labels of the training part and of the validation part's spikes and labels, in hexadecimal."""
+        digest = hashlib.sha256(np.ascontiguousarray(self._samples.labels).tobytes())
+        for part in (self._validation.labels, self._validation.spikes):
+            digest.update(np.ascontiguousarray(part).data)
+        return digest.hexdigest()
+
     @property
     def updates(self) -> int:
         """Updates in one epoch."""
@@ -172,6 +181,11 @@ class Trainer:
             if number % self._told_every == 0:
                 yield {"updates": number + 1, "loss": float(sums[0]) / seen, "accuracy": float(sums[1]) / seen}
         loss, right, seen = self._totals(float(sums[0]), int(sums[1]), seen)
+        if not math.isfinite(loss):
+            raise UsageError(
+                f"training: the loss of epoch {epoch} is {loss / seen}; expected a finite one: lower rates or a higher "
+                "network.temperature may help"
+            )
         self.processes.check_equal(self.fingerprint(), what=f"parameters after epoch {epoch}")
         metrics: Metrics = {"epoch": epoch, "loss": loss / seen, "accuracy": right / seen}
         if epoch % training.validate_every == 0 or epoch == training.epochs:

@@ -1,7 +1,6 @@
 """The posterior's part of a recipe. No torch here."""
 
 import dataclasses
-import math
 from typing import Literal
 
 from bitspike.errors import UsageError
@@ -10,7 +9,7 @@ from bitspike.train.schema import Checked, Rule, choice, flag, real, ruled, whol
 
 def _within(value: object) -> bool:
     """Whether `value` is a probability that leaves both outcomes possible."""
-    return isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value) and 0 < value < 1
+    return isinstance(value, float) and 0 < value < 1
 
 
 _USERS = {

@@ -246,6 +246,9 @@ def parse_recipe(text: str, *, source: str) -> Recipe:
         raise UsageError(f"{source}: is not TOML: {error}") from None
     except UsageError as error:
         raise UsageError(f"{source}: {error}") from None
+    except (ValueError, RecursionError) as error:
+        # Numbers of thousands of digits, and arrays in arrays in arrays.
+        raise UsageError(f"{source}: is not a recipe: {error}") from None
 
 
 def load_recipe(path: str | os.PathLike[str]) -> Recipe:

@@ -47,7 +47,9 @@ def real(low: float, high: float, *, above: bool = False) -> Rule:
     """A finite number from `low` to `high`; above `low` where `above` is set."""
 
     def accepts(value: object) -> bool:
-        if isinstance(value, bool) or not isinstance(value, int | float) or not math.isfinite(value):
+        if isinstance(value, bool) or not isinstance(value, int | float):
+            return False
+        if isinstance(value, float) and not math.isfinite(value):
             return False
         return (low < value if above else low <= value) and value <= high
 
@@ -220,7 +222,10 @@ def _scalar(value: object) -> str:
     if isinstance(value, tuple):
         return f"[{', '.join(map(_scalar, value))}]"
     # Words that pass a rule hold no quotes, backslashes or control characters.
-    return f'"{value}"' if isinstance(value, str) else repr(value)
+    if isinstance(value, str):
+        return f'"{value}"'
+    # Numbers of other libraries are floats too, and have a repr of their own.
+    return repr(float(value)) if isinstance(value, float) else repr(value)
 
 
 def differences(one: object, other: object, *, where: str = "") -> list[tuple[str, object, object]]:

@@ -51,7 +51,7 @@ def read_tensors(path: str | os.PathLike[str], *, form: str, version: int) -> tu
         raise FileError(found, "is a safetensors file, but not of bitspike")
     try:
         header = json.loads(metadata[_KEY])
-    except json.JSONDecodeError:
+    except (ValueError, RecursionError):
         raise FileError(found, "has a header that is not JSON") from None
     if not isinstance(header, dict) or not isinstance(header.get("config"), dict):
         raise FileError(found, "has a header without a configuration")

@@ -16,6 +16,7 @@ SHAPES = {
     "mnist_wide": (28, 28),
     "nmnist": (2, 17, 17),
     "spoken_digits": (4, 2, 32),
+    "unseen_speaker": (4, 2, 32),
 }
 
 

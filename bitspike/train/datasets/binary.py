@@ -7,6 +7,7 @@ import zlib
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from tokenize import TokenError
 
 from bitspike.errors import FileError
 from bitspike.files import existing_file
@@ -69,7 +70,8 @@ def opened_zip(path: Path, kind: str) -> Iterator[zipfile.ZipFile]:
             yield archive
     except (OSError, EOFError, KeyError, ValueError, RuntimeError, NotImplementedError) as error:
         raise FileError(path, f"is not a readable {kind} file ({_line(error)})") from None
-    except (zipfile.BadZipFile, zlib.error) as error:
+    except (zipfile.BadZipFile, zlib.error, SyntaxError, TokenError) as error:
+        # The last two are of numpy, which reads an array's header as if it were Python.
         raise FileError(path, f"is not a readable {kind} file ({_line(error)})") from None
 
 

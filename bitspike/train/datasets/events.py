@@ -32,6 +32,8 @@ from bitspike.train.packing import pack_events
 
 INTEGERS = "iu"
 MAX_CLASSES = 1 << 20
+MAX_TIME = 1 << 48
+"""Microseconds; times as many steps as there can be they are 64-bit integers."""
 EVENTS = ("t", "x", "y", "p")
 
 
@@ -55,6 +57,8 @@ def dense(path: Path) -> tuple[npt.NDArray[Any], npt.NDArray[np.int64], tuple[in
     spikes = content["spikes"]
     labels = checked_labels(path, content["labels"], MAX_CLASSES)
     expect_shape(path, "spikes", spikes, (len(labels), None, None))
+    if spikes.shape[2] == 0:
+        raise FileError(path, f"spikes: found shape {spikes.shape}; expected 1 neuron or more")
     if spikes.size and not 0 <= spikes.min() <= spikes.max() <= 1:
         wrong = spikes.max() if spikes.max() > 1 else spikes.min()
         raise FileError(path, f"spikes hold {int(wrong)}; expected 0 or 1")
@@ -111,8 +115,8 @@ def _open_events(path: Path) -> DataSet:
     _check_events(path, content, shape)
     expect_shape(path, "duration_us", content.get("duration_us", np.array(1)), ())
     duration = int(content["duration_us"]) if "duration_us" in content else int(times.max(initial=0)) + 1
-    if duration < 1:
-        raise FileError(path, f"duration_us: found {duration}; expected 1 or more")
+    if not 1 <= duration <= MAX_TIME:
+        raise FileError(path, f"duration_us: found {duration}; expected 1 to {MAX_TIME}")
     order, sizes = split_rows(path, "parts", content.get("parts"), len(labels))
 
     def one(row: int) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.int64]]:
@@ -157,7 +161,7 @@ def _sensor(path: Path, found: npt.NDArray[Any]) -> tuple[int, int, int]:
 
 
 def _check_events(path: Path, content: dict[str, npt.NDArray[Any]], shape: tuple[int, int, int]) -> None:
-    for name, limit in zip(EVENTS, (1 << 53, shape[2], shape[1], shape[0]), strict=True):
+    for name, limit in zip(EVENTS, (MAX_TIME, shape[2], shape[1], shape[0]), strict=True):
         values = content[name]
         expect_shape(path, name, values, (content["t"].size,))
         if values.size and not 0 <= int(values.min()) <= int(values.max()) < limit:
