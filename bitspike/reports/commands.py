@@ -6,7 +6,7 @@ from pathlib import Path
 from bitspike import __version__
 from bitspike.reports.findings import Findings
 from bitspike.reports.parts import Section, Text
-from bitspike.train.run import RECIPE_FILE
+from bitspike.train.run_folder import RECIPE_FILE
 
 
 def section(found: Findings) -> Section:

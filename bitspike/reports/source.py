@@ -6,7 +6,8 @@ from pathlib import Path
 from bitspike.errors import UsageError
 from bitspike.train import fit, load_run
 from bitspike.train.recipe import load_recipe
-from bitspike.train.run import RECIPE_FILE, Run
+from bitspike.train.run import Run
+from bitspike.train.run_folder import RECIPE_FILE
 
 #: Where the run of a recipe lies by default, in a folder of the recipe's name.
 RUNS = Path("runs")

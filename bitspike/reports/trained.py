@@ -7,7 +7,7 @@ from typing import Any
 from bitspike.reports.canvas import COLOURS, drawing
 from bitspike.reports.findings import Findings
 from bitspike.reports.parts import Drawing, Section, Table, Text, counted, word
-from bitspike.train.run import METRICS_FILE
+from bitspike.train.run_folder import METRICS_FILE
 
 #: How estimators of a recipe are called in words.
 ESTIMATORS = {

@@ -30,7 +30,8 @@ from bitspike.train.bench_sides import check_snntorch
 from bitspike.train.calibration import calibration
 from bitspike.train.launch import Accelerator, Placement
 from bitspike.train.recipe import Recipe, load_recipe
-from bitspike.train.run import RECIPE_FILE, RESULT_FILE, Run, fit
+from bitspike.train.run import Run, fit
+from bitspike.train.run_folder import RECIPE_FILE, RESULT_FILE
 from bitspike.train.schema import differences
 from bitspike.train.snntorch_side import check_sequence, train_snntorch
 from bitspike.train.temperature import fit_temperature

@@ -17,7 +17,8 @@ import torch
 from torch import Tensor
 
 from bitspike.errors import FileError
-from bitspike.train.loop import Best, Trainer
+from bitspike.train.best import Best
+from bitspike.train.loop import Trainer
 from bitspike.train.running_means import MEAN
 from bitspike.train.tensorfile import Tensors, no_more, read_tensors, take_tensor, write_tensors
 

@@ -4,7 +4,6 @@ Several processes train one network: each has all of it, takes its share of ever
 the summed gradients; see :mod:`bitspike.train.processes`.
 """
 
-import dataclasses
 import hashlib
 import math
 from collections.abc import Iterator
@@ -18,6 +17,7 @@ from torch.nn import functional
 
 from bitspike.errors import UsageError
 from bitspike.train.batches import batches
+from bitspike.train.best import Best
 from bitspike.train.build import build_estimator, build_network, build_prior
 from bitspike.train.data import load_samples
 from bitspike.train.denormals import flushed_denormals
@@ -39,21 +39,6 @@ Metrics = dict[str, float | int]
 _ALONE = Processes()
 _TOLD_EVERY = 16
 """Updates on a GPU between two times that it tells how it does."""
-
-
-@dataclasses.dataclass(frozen=True, eq=False, kw_only=True)
-class Best:
-    """The epoch of the best accuracy on the validation part so far.
-
-    Attributes:
-        epoch: its number.
-        accuracy: of the most probable bits.
-        state: the network's parameters after it; empty where the recipe keeps the last epoch.
-    """
-
-    epoch: int
-    accuracy: float
-    state: dict[str, Tensor]
 
 
 class Trainer:

@@ -11,12 +11,11 @@
 
 import hashlib
 import json
-import math
 import os
 import tempfile
 import time
-from collections.abc import Iterator, Mapping
-from contextlib import ExitStack, contextmanager
+from collections.abc import Mapping
+from contextlib import ExitStack
 from dataclasses import dataclass, replace
 from functools import cached_property
 from html import escape
@@ -25,8 +24,8 @@ from typing import Any
 
 import torch
 
-from bitspike.errors import BitspikeError, FileError, UsageError
-from bitspike.files import existing_file, replacing
+from bitspike.errors import FileError, UsageError
+from bitspike.files import replacing
 from bitspike.samples import SpikeData
 from bitspike.train.accuracy import measured
 from bitspike.train.checkpoint import CHECKPOINT_FILE, restore_checkpoint, save_checkpoint
@@ -38,13 +37,18 @@ from bitspike.train.modelfile import MODEL_FILE, load_model, save_model
 from bitspike.train.processes import Processes
 from bitspike.train.progress import progress_bar
 from bitspike.train.recipe import Recipe, load_recipe
-from bitspike.train.schema import differences
+from bitspike.train.run_folder import (
+    METRICS_FILE,
+    PARTS,
+    RECIPE_FILE,
+    RESULT_FILE,
+    SCORES,
+    check_same,
+    read_metrics,
+    read_result,
+    started,
+)
 from bitspike.train.threads import torch_threads
-
-RECIPE_FILE, METRICS_FILE, RESULT_FILE = "recipe.toml", "metrics.jsonl", "result.json"
-_KINDS = ("posterior", "map", "noisy")
-_PARTS = ("validation", "test")
-_SCORES = ("ece", "nll", "brier")
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)
@@ -108,10 +112,10 @@ class Run:
         # Runs that were written before there were committees have none.
         kinds = [kind for kind in ("posterior", "committee", "map", "noisy") if kind in self.result["test"]]
         lines.append(f"{'accuracy':<12}" + "".join(f"{kind:>11}" for kind in kinds))
-        for part in _PARTS:
+        for part in PARTS:
             lines.append(f"{part:<12}" + "".join(f"{self.result[part][kind]:>11.1%}" for kind in kinds))
         scores = self.result["test"].get("calibration", {})
-        for name in _SCORES:
+        for name in SCORES:
             if scores:
                 lines.append(f"{'test-' + name:<12}" + "".join(f"{scores[kind][name]:>11.4f}" for kind in kinds))
         return "\n".join(lines)
@@ -171,18 +175,18 @@ def fit(
     if resume:
         if folder is None:
             raise UsageError("resume: found no run folder; expected the folder of the run to resume as out")
-        _check_same(wanted, folder)
+        check_same(wanted, folder)
         if (folder / RESULT_FILE).exists():
             return load_run(folder)
     with ExitStack() as stack:
         if folder is not None and not resume and (fabric is None or fabric.global_rank == 0):
-            stack.enter_context(_started(wanted, folder))
+            stack.enter_context(started(wanted, folder))
         if fabric is None:
             return _work(Processes(device=torch.device(place.kind)), wanted, folder, resume, progress)
         if folder is not None:
             launch(fabric, _work_together, wanted, folder, resume, progress)
             return load_run(folder)
-    with tempfile.TemporaryDirectory() as temporary, _started(wanted, Path(temporary)):
+    with tempfile.TemporaryDirectory() as temporary, started(wanted, Path(temporary)):
         launch(fabric, _work_together, wanted, Path(temporary), resume, progress)
         return replace(load_run(temporary), folder=None)
 
@@ -213,39 +217,10 @@ def _work_together(processes: Processes, recipe: Recipe, folder: Path, resume: b
     processes.wait()
 
 
-@contextmanager
-def _started(recipe: Recipe, folder: Path) -> Iterator[None]:
-    """Make the run folder with its recipe for this block; refuse one that holds anything.
-
-    A mistake that is found before the first epoch is done leaves nothing behind; a stop can be resumed.
-    """
-    there = folder.exists()
-    if there and (not folder.is_dir() or any(folder.iterdir())):
-        raise UsageError(f"out: {folder} exists and is not an empty folder; expected a new folder, or resume")
-    with replacing(folder / RECIPE_FILE) as temporary:
-        temporary.write_text(recipe.to_toml(), encoding="utf-8")
-    try:
-        yield
-    except BitspikeError:
-        if [one.name for one in folder.iterdir()] == [RECIPE_FILE]:
-            (folder / RECIPE_FILE).unlink()
-            if not there:
-                folder.rmdir()
-        raise
-
-
-def _check_same(recipe: Recipe, folder: Path) -> None:
-    """Refuse to resume a run of another recipe; name the first key that differs."""
-    if not (folder / RECIPE_FILE).exists():
-        raise UsageError(f"out: {folder} holds no run to resume; expected a run folder with {RECIPE_FILE}")
-    for key, found, saved in differences(recipe, load_recipe(folder / RECIPE_FILE)):
-        raise UsageError(f"{key}: found {found!r}; expected {saved!r}, as in the run to resume in {folder}")
-
-
 def _train(trainer: Trainer, folder: Path | None, progress: bool | None) -> float:
     """Train the epochs that are left, one metrics line and one checkpoint each; return the seconds of all epochs."""
     # A line without its checkpoint belongs to an epoch that is trained again.
-    lines = [] if folder is None or trainer.epoch == 0 else _metrics(folder / METRICS_FILE, trainer.epoch)
+    lines = [] if folder is None or trainer.epoch == 0 else read_metrics(folder / METRICS_FILE, trainer.epoch)
     epochs = trainer.recipe.training.epochs
     with progress_bar(
         show=progress, name=trainer.recipe.name, epochs=epochs, updates=trainer.updates, done=trainer.epoch
@@ -262,22 +237,6 @@ def _train(trainer: Trainer, folder: Path | None, progress: bool | None) -> floa
                     temporary.write_text("".join(f"{line}\n" for line in lines), encoding="utf-8")
                 save_checkpoint(trainer, folder / CHECKPOINT_FILE)
     return sum(float(json.loads(line)["seconds"]) for line in lines)
-
-
-def _metrics(path: Path, epochs: int) -> list[str]:
-    """Return the lines of the first epochs; raise FileError where they are not what training has written."""
-    try:
-        lines = existing_file(path).read_text(encoding="utf-8").splitlines()[:epochs]
-        found = [json.loads(line) for line in lines]
-    except (ValueError, RecursionError) as error:
-        raise FileError(path, f"is not JSON, a line an epoch ({error})") from None
-    for at, line in enumerate(found):
-        seconds = line.get("seconds") if isinstance(line, dict) else None
-        if isinstance(seconds, bool) or not isinstance(seconds, int | float) or not math.isfinite(seconds):
-            raise FileError(path, f"line {at + 1}: found seconds {seconds!r}; expected a number")
-    if len(lines) < epochs:
-        raise FileError(path, f"holds {len(lines)} epochs; expected {epochs}, as the checkpoint")
-    return lines
 
 
 def _finish(trainer: Trainer, folder: Path | None, seconds: float) -> Run:
@@ -313,32 +272,6 @@ def load_run(folder: str | os.PathLike[str]) -> Run:
     recipe = load_recipe(found / RECIPE_FILE)
     if not (found / RESULT_FILE).exists():
         raise FileError(found, "holds an unfinished run; train again with resume")
-    return Run(folder=found, recipe=recipe, model=load_model(found / MODEL_FILE), result=_result(found / RESULT_FILE))
-
-
-def _result(path: Path) -> dict[str, Any]:
-    try:
-        result = json.loads(existing_file(path).read_text(encoding="utf-8"))
-    except (ValueError, RecursionError) as error:
-        raise FileError(path, f"is not JSON ({error})") from None
-    for part in _PARTS:
-        for kind in _KINDS:
-            kinds = result.get(part) if isinstance(result, dict) else None
-            value = kinds.get(kind) if isinstance(kinds, dict) else None
-            if not isinstance(value, int | float) or not math.isfinite(value) or not 0 <= value <= 1:
-                raise FileError(path, f"{part}.{kind}: found {value!r}; expected an accuracy from 0 to 1")
-        _check_scores(path, part, result[part].get("calibration", {}))
-    if not isinstance(result.get("temperature", {}), dict):
-        raise FileError(path, f"temperature: found {result['temperature']!r}; expected one a kind")
-    return dict(result)
-
-
-def _check_scores(path: Path, part: str, scores: object) -> None:
-    """Refuse what is not a table of scores a kind of prediction; runs of early versions have none."""
-    if not isinstance(scores, dict):
-        raise FileError(path, f"{part}.calibration: found {scores!r}; expected a table a kind")
-    for kind in _KINDS if scores else ():
-        for name in _SCORES:
-            value = scores[kind].get(name) if isinstance(scores.get(kind), dict) else None
-            if isinstance(value, bool) or not isinstance(value, int | float):
-                raise FileError(path, f"{part}.calibration.{kind}.{name}: found {value!r}; expected a number")
+    return Run(
+        folder=found, recipe=recipe, model=load_model(found / MODEL_FILE), result=read_result(found / RESULT_FILE)
+    )
