@@ -189,7 +189,7 @@ def collapse(
         method: ``map`` for the most probable weights, such as the sign of each natural parameter (0 counts as +1),
             ``sample`` for one draw, ``committee`` for several.
         members: size of the committee.
-        seed: of the draw; member `k` of a committee is the sample of ``seed + k``.
+        seed: of the draw, which ``map`` does not have; member `k` of a committee is the sample of ``seed + k``.
         name: of the network; default ``network``.
 
     Raises:
@@ -200,11 +200,11 @@ def collapse(
         raise UsageError(f"collapse of {model!r}; expected a trained network, as load_run(FOLDER).model gives it")
     if method not in ("map", "sample", "committee"):
         raise UsageError(f"method {method!r}; expected map, sample or committee")
-    if not 0 <= seed < 1 << 63:
-        raise UsageError(f"seed {seed}; expected 0..2^63 - 1")
+    if not isinstance(seed, int | np.integer) or not 0 <= seed < 1 << 63:
+        raise UsageError(f"seed {seed!r}; expected 0..2^63 - 1")
     if method == "committee":
-        if members is None or members < 1:
-            raise UsageError(f"members {members}; expected 1 or more for a committee")
+        if not isinstance(members, int | np.integer) or members < 1:
+            raise UsageError(f"members {members!r}; expected 1 or more for a committee")
         return Committee(tuple(_network(model, f"sample({seed + k})", name) for k in range(members)))
     if members is not None:
         raise UsageError(f"members {members} with method {method!r}; expected method committee")

@@ -96,3 +96,7 @@ def test_mistakes_are_told(run):
         collapse(run.model, "map", members=3)
     with pytest.raises(UsageError, match="seed -1; expected"):
         collapse(run.model, "sample", seed=-1)
+    with pytest.raises(UsageError, match="seed '3'; expected"):
+        collapse(run.model, "sample", seed="3")
+    with pytest.raises(UsageError, match=r"members 2\.0; expected 1 or more"):
+        collapse(run.model, "committee", members=2.0)

@@ -203,7 +203,11 @@ def graphs(draw):
         wires = f"sources = {sources}\nshortcuts = {shortcuts}\n".replace("'", '"')
         tables.append(f'{size}vth = {draw(st.integers(1, 4))}\nname = "l{at}"\n{wires}')
         names.append(f"l{at}")
-    return tables
+    # A recipe has no layer that none reads.
+    kept = tables[-1:]
+    for at in range(len(tables) - 2, -1, -1):
+        kept = [tables[at], *kept] if any(f'"l{at}"' in one.split("sources")[1] for one in kept) else kept
+    return kept
 
 
 def widths(tables):
