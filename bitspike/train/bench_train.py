@@ -32,8 +32,7 @@ import json
 import statistics
 import subprocess
 import sys
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from dataclasses import dataclass
 from importlib import import_module
 from pathlib import Path
@@ -59,6 +58,7 @@ from bitspike.train.bench_sides import (
     synthetic,
 )
 from bitspike.train.products import Precision, chosen_precision
+from bitspike.train.threads import torch_threads
 
 Notify = Callable[[str, int, int], None]
 _WARM = 3
@@ -199,7 +199,7 @@ def bench_train(
     check_snntorch()
     wanted = chosen_precision(precision or "auto", device)
     peaks: dict[str, float | None] = {}
-    with _threads(threads):
+    with torch_threads(threads):
         data = synthetic(batches, device)
         sides: dict[str, Side] = {}
         for name, make in SIDES.items():
@@ -231,7 +231,7 @@ def bench_train(
 
 def measure_peak(name: str, threads: int, precision: Precision) -> None:
     """Train two batches of one side in this process, and write its peak memory in MiB to standard output, or null."""
-    with _threads(threads):
+    with torch_threads(threads):
         data = synthetic(2)
         check_snntorch()
         for kernels in _KERNELS:
@@ -282,14 +282,3 @@ def _timed(step: Step, data: Batches, device: torch.device) -> float:
     for spikes, labels in data:
         step(spikes, labels)
     return (settled(device) - begun) / len(data)
-
-
-@contextmanager
-def _threads(threads: int) -> Iterator[None]:
-    """Set torch's threads in this block."""
-    before = torch.get_num_threads()
-    torch.set_num_threads(threads)
-    try:
-        yield
-    finally:
-        torch.set_num_threads(before)
