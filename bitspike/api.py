@@ -228,7 +228,7 @@ def verify(
     if not (model is None or hasattr(model, "record")):
         raise UsageError(f"model: found a {type(model).__name__}; expected a trained model, such as run.model")
     if not (data is None or isinstance(data, str | SpikeData | SpikeParts)):
-        raise UsageError(f"data: found a {type(data).__name__}; expected SpikeData, such as run.test, or a name")
+        raise _no_data(data)
     parts = load_parts(data, steps=network.steps) if isinstance(data, str) else data
     return _verify.verify(network, model, data=parts, engines=engines, against=against, samples=samples, **options)
 
@@ -296,8 +296,12 @@ def _data(data: SpikeData | str, network: IntegerNetwork) -> SpikeData:
     if isinstance(data, SpikeData):
         return data
     if not isinstance(data, str | os.PathLike):
-        raise UsageError(f"data: found a {type(data).__name__}; expected SpikeData, such as run.test, or a name")
+        raise _no_data(data)
     return load_data(data, steps=network.steps)
+
+
+def _no_data(found: object) -> UsageError:
+    return UsageError(f"data: found a {type(found).__name__}; expected SpikeData, such as run.test, or a name")
 
 
 def _npz(path: Path, *, steps: int, seed: int, options: dict[str, Any]) -> SpikeData:

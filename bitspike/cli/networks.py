@@ -41,7 +41,7 @@ def collapse(
         raise UsageError("--map, --sample and --members exclude each other; expected one of them")
     if members is None:
         _named_as_network(out)
-    if members is not None and out.exists():
+    elif out.exists():
         raise UsageError(f"--out {out} exists; expected a new folder for a committee")
     trained = load_run(run)
     name = trained.recipe.name

@@ -37,7 +37,7 @@ def save(network: IntegerNetwork, path: str | os.PathLike[str]) -> None:
     from safetensors.numpy import save_file
 
     check(network)
-    check_replaceable(path)
+    _check_replaceable(path)
     # One key: safetensors does not keep the order of several, and the same network must give the same bytes.
     metadata = {FORMAT + VERSION: description_text(network)}
     with replacing(path) as temporary:
@@ -50,7 +50,7 @@ def save(network: IntegerNetwork, path: str | os.PathLike[str]) -> None:
             raise FileError(path, "does not read back as the network that was written")
 
 
-def check_replaceable(path: str | os.PathLike[str]) -> None:
+def _check_replaceable(path: str | os.PathLike[str]) -> None:
     """Raise FileError where `path` is a file that this module has not written, such as a recipe or a trained model."""
     from safetensors import SafetensorError, safe_open
 

@@ -64,7 +64,7 @@ def bench_accuracy(
         notify: called with a label, the number of the run from 0, and the number of runs.
 
     Raises:
-        UsageError: no seed, a seed or a side twice, an unknown side, or a run in `out` that has another recipe.
+        UsageError: no seed, a seed or a side twice, an unknown side, or a run in `out` of another recipe or device.
         FileError: a run that cannot be read or written.
         MissingDependencyError: snnTorch is not installed.
         UnsupportedError: a network that the snnTorch side cannot have.
@@ -76,12 +76,7 @@ def bench_accuracy(
     if "snntorch" in sides:
         check_sequence(recipe.network)
     runs = [(side, seed) for seed in seeds for side in sides]
-    trainer = _Runs(
-        recipe=recipe,
-        out=out,
-        named=bool(chosen.factors or chosen.widths),
-        place=Placement(accelerator=accelerator),
-    )
+    trainer = _Runs(recipe=recipe, out=out, named=chosen.searches, place=Placement(accelerator=accelerator))
 
     def tried(side: str, options: SideOptions) -> Outcome:
         if notify is not None:

@@ -50,6 +50,11 @@ class SideOptions:
             if len(set(values)) < len(values) or not all(0 < value < math.inf for value in values):
                 raise UsageError(f"{key}: found {','.join(map(str, values))}; expected numbers above 0, each once")
 
+    @property
+    def searches(self) -> bool:
+        """Whether rates or widths are given to choose from."""
+        return bool(self.factors or self.widths)
+
     def straight(self, recipe: Recipe) -> Recipe:
         """Return the recipe of the straight-through side."""
         given = {"rate": self.straight_rate, "width": self.straight_width}
@@ -84,7 +89,7 @@ def search(
     trials: list[Trial] = []
     found: dict[str, Any] = {}
     for side in SEARCHED:
-        if side not in sides or not (options.factors or options.widths):
+        if side not in sides or not options.searches:
             continue
         candidates = options.candidates(side)
         best = 0

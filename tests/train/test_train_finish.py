@@ -122,6 +122,19 @@ def test_a_finish_changes_bits_and_biases_and_only_from_its_first_epoch_on():
     assert not torch.equal(trainers[0].model.biases()[0], before[1])
 
 
+@pytest.mark.parametrize("kl", [0.0, 1.0])
+def test_a_finish_leaves_the_deviations_alone(kl):
+    found = recipe(family="gaussian")
+    trainer = Trainer(dataclasses.replace(found, posterior=dataclasses.replace(found.posterior, kl=kl)))
+    for _ in range(3):
+        list(trainer.run_epoch())
+    before = [one.detach().clone() for one in trainer.model.scales()]
+    list(trainer.run_epoch())
+    assert trainer.schedule.finishing(trainer.epoch)
+    assert before
+    assert all(torch.equal(one, other) for one, other in zip(before, trainer.model.scales(), strict=True))
+
+
 def test_the_optimiser_starts_anew_with_the_finish():
     trainer = Trainer(recipe())
     for expected in (1, 2, 3, 1, 2):
