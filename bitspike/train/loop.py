@@ -275,8 +275,8 @@ class Trainer:
                 loss = loss + posterior.kl * divergence / len(self._samples)
             self.optimiser.zero_grad()
             loss.backward()  # type: ignore[no-untyped-call]
-            # Deviations have no part in a certain network, whatever a divergence says of them, nor has a bias where only
-            # a current is read; the optimiser keeps a state of them all the same.
+            # Deviations have no part in a certain network, whatever a divergence says of them, nor has a bias where a
+            # current alone is read; the optimiser keeps a state of them all the same.
             unused = self.model.scales() if finish is not None else []
             for one in [*unused, *(one for one in self._trained() if one.grad is None)]:
                 one.grad = torch.zeros_like(one)
