@@ -28,7 +28,7 @@ def collapse(
     map_: Annotated[bool, typer.Option("--map", help="The most probable bits (default).")] = False,
     sample: Annotated[int | None, typer.Option("--sample", metavar="SEED", help="One draw, by its seed.")] = None,
     members: Annotated[int | None, typer.Option("--members", metavar="K", help="A committee of K draws.")] = None,
-    seed: Annotated[int, typer.Option("--seed", help="Seed of the committee's first member.")] = 0,
+    seed: Annotated[int | None, typer.Option("--seed", help="Seed of the committee's first member; default 0.")] = None,
     as_json: Json = False,
 ) -> None:
     """Collapse a trained posterior to bits: one network file, or a committee."""
@@ -39,6 +39,10 @@ def collapse(
 
     if map_ + (sample is not None) + (members is not None) > 1:
         raise UsageError("--map, --sample and --members exclude each other; expected one of them")
+    if seed is not None and members is None:
+        raise UsageError(
+            f"--seed {seed}: of a committee's first member; expected --members K beside it, or --sample {seed}"
+        )
     if members is None:
         _named_as_network(out)
     elif out.exists():
@@ -47,7 +51,7 @@ def collapse(
     name = trained.recipe.name
     files: dict[Path, IntegerNetwork] = {}
     if members is not None:
-        committee = collapse_model(trained.model, "committee", members=members, seed=seed, name=name)
+        committee = collapse_model(trained.model, "committee", members=members, seed=seed or 0, name=name)
         files = {out / f"{key}.safetensors": member for key, member in named(committee).items()}
     elif sample is not None:
         files = {out: collapse_model(trained.model, "sample", seed=sample, name=name)}

@@ -1,12 +1,11 @@
 """The data's part of a recipe, ``[data]``. No torch here."""
 
 import dataclasses
-import math
 from typing import Any, Literal
 
 from bitspike.errors import UsageError
 from bitspike.samples import SpikeData
-from bitspike.train.data import KNOWN, data_set, family, load_data
+from bitspike.train.data import KNOWN, family, load_data
 from bitspike.train.encode import SEED_LIMIT
 from bitspike.train.encoders import (
     CHANGE,
@@ -116,15 +115,6 @@ class DataRecipe(Checked):
     def load(self, part: str) -> SpikeData:
         """Return one part of the data set in its fixed encoding."""
         return load_data(self.name, part=part, steps=self.steps, seed=self.seed, **self._options())
-
-    def inputs(self, outputs: int) -> int:
-        """Return how many neurons the data set feeds; raise UsageError unless it has `outputs` classes."""
-        data = data_set(self.name)
-        if data.classes != outputs:
-            raise UsageError(
-                f"the last layer's neurons: found {outputs}; expected {data.classes}, the classes of {self.name}"
-            )
-        return math.prod(data.shape_for(self.encoding))
 
     def _options(self) -> dict[str, Any]:
         return {

@@ -170,8 +170,6 @@ class Recipe(Checked):
             raise UsageError(f"training.spread: found {spread!r} with family gaussian; expected posterior.mean instead")
         self._check_finish()
         known, place = family(self.data.name)
-        classes = known.classes
-        last = len(self.network.layers) - 1
         found = self.network.classes
         for key in ("mirror", "backwards"):
             pairs = getattr(self.data, key)
@@ -180,10 +178,7 @@ class Recipe(Checked):
             if pairs and self.distil.teacher not in ("none", "self", "posterior"):
                 raise UsageError(f"data.{key}: found classes with distil.teacher {self.distil.teacher}; expected []")
         # Where only the files say how many classes there are, training looks; a recipe is read without its data.
-        if classes is not None and found != classes:
-            raise UsageError(
-                f"network.layers[{last}].neurons: found {found}; expected {classes}, the classes of {self.data.name}"
-            )
+        self._check_classes(known.classes)
         if not place:
             self.network_shapes()
         check_rule(
@@ -212,6 +207,21 @@ class Recipe(Checked):
             raise UsageError(f"finish.epochs: found {self.finish.epochs}; expected 0 with {other}")
         if self.finish.epochs == 0 and self.distil.teacher == "posterior":
             raise UsageError("finish.epochs: found 0; expected 1 or more with distil.teacher posterior")
+
+    def _check_classes(self, classes: int | None) -> None:
+        if classes is not None and self.network.classes != classes:
+            at = f"network.layers[{len(self.network.layers) - 1}].neurons"
+            raise UsageError(f"{at}: found {self.network.classes}; expected {classes}, the classes of {self.data.name}")
+
+    def check_data(self) -> None:
+        """Refuse a network that does not fit the data set's files: other classes, or an impossible shape.
+
+        Raises:
+            UsageError: what does not fit.
+            FileError: a data set that is missing or damaged.
+        """
+        self._check_classes(data_set(self.data.name).classes)
+        self.network_shapes()
 
     def network_shapes(self) -> tuple[tuple[int, ...], ...]:
         """Return the shapes of the input and of each population.

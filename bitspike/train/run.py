@@ -65,8 +65,9 @@ class Run:
             ``result[part]["fitted"][kind]``, the scores at ``result["temperature"][kind]``, fitted on the validation
             part; ``result[part]["wrong"][kind]``, the rows that are wrong; ``epochs``, the epochs trained, and
             ``kept_epoch``, the one that the network is of; ``seconds``, the time of these epochs over all resumes;
-            ``processes``, how many trained, and ``device``, on what kind; and ``parameters``, the SHA-256 of all
-            parameters after the last epoch, the same in each process.
+            ``processes``, how many trained, and ``device``, on what kind; ``parameters``, the SHA-256 of all
+            parameters after the last epoch, the same in each process; and in a folder ``model``, that of the trained
+            network's file.
     """
 
     folder: Path | None
@@ -94,10 +95,7 @@ class Run:
 
     def model_digest(self) -> str:
         """SHA-256 of the trained network's file, in hexadecimal; empty for a run that was not written."""
-        if self.folder is None:
-            return ""
-        with (self.folder / MODEL_FILE).open("rb") as file:
-            return hashlib.file_digest(file, "sha256").hexdigest()
+        return "" if self.folder is None else _digest(self.folder / MODEL_FILE)
 
     def __repr__(self) -> str:
         return f"Run({self.recipe.name!r}, seed={self.recipe.seed}, folder={str(self.folder)!r})"
@@ -178,6 +176,7 @@ def fit(
         check_same(wanted, folder)
         if (folder / RESULT_FILE).exists():
             return load_run(folder)
+    _check_data(recipe, wanted)
     with ExitStack() as stack:
         if folder is not None and not resume and (fabric is None or fabric.global_rank == 0):
             stack.enter_context(started(wanted, folder))
@@ -197,6 +196,14 @@ def _wanted(recipe: Recipe | str | os.PathLike[str], seed: int | None, data: str
     if seed is not None:
         wanted = wanted.with_seed(seed)
     return wanted if data is None else wanted.with_data(data)
+
+
+def _check_data(recipe: Recipe | str | os.PathLike[str], wanted: Recipe) -> None:
+    """Refuse a recipe that does not fit the data's files, and name its own file where it was read from one."""
+    try:
+        wanted.check_data()
+    except UsageError as error:
+        raise UsageError(str(error) if isinstance(recipe, Recipe) else f"{os.fspath(recipe)}: {error}") from None
 
 
 def _work(processes: Processes, recipe: Recipe, folder: Path | None, resume: bool, progress: bool | None) -> Run:
@@ -255,6 +262,7 @@ def _finish(trainer: Trainer, folder: Path | None, seconds: float) -> Run:
     result |= {"processes": trainer.processes.count, "device": trainer.processes.device.type}
     if folder is not None:
         save_model(model, folder / MODEL_FILE)
+        result |= {"model": _digest(folder / MODEL_FILE)}
         with replacing(folder / RESULT_FILE) as temporary:
             temporary.write_text(json.dumps(result, indent=2) + "\n", encoding="utf-8")
     return Run(folder=folder, recipe=recipe, model=model, result=result)
@@ -264,7 +272,7 @@ def load_run(folder: str | os.PathLike[str]) -> Run:
     """Return the finished run in a folder.
 
     Raises:
-        FileError: no run, an unfinished one, or a damaged file.
+        FileError: no run, an unfinished one, a damaged file, or the network of another run.
     """
     found = Path(folder)
     if not found.is_dir():
@@ -272,6 +280,14 @@ def load_run(folder: str | os.PathLike[str]) -> Run:
     recipe = load_recipe(found / RECIPE_FILE)
     if not (found / RESULT_FILE).exists():
         raise FileError(found, "holds an unfinished run; train again with resume")
-    return Run(
-        folder=found, recipe=recipe, model=load_model(found / MODEL_FILE), result=read_result(found / RESULT_FILE)
-    )
+    model, result = load_model(found / MODEL_FILE), read_result(found / RESULT_FILE)
+    # Runs that were written before had no digest in their results.
+    if result.get("model", digest := _digest(found / MODEL_FILE)) != digest:
+        raise FileError(found / MODEL_FILE, f"is not the network of this run, whose results stand in {RESULT_FILE}")
+    return Run(folder=found, recipe=recipe, model=model, result=result)
+
+
+def _digest(path: Path) -> str:
+    """SHA-256 of a file, in hexadecimal."""
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()

@@ -233,3 +233,35 @@ def test_a_run_does_not_go_on_with_other_samples(tmp_path, capsys):
     assert "was trained on other samples; found events:" in err
     np.savez(tmp_path / "a.npz", spikes=spikes, labels=labels)
     assert main([str(one) for one in ("train", tmp_path / "small.toml", *words, "--resume")]) == 0
+
+
+def test_the_network_of_another_run_is_not_taken_for_this_ones(copy, tmp_path, capsys):
+    other = fit(small(rate=0.5), out=tmp_path / "other", progress=False)
+    shutil.copy(other.folder / "model.safetensors", copy)
+    err = told(capsys, "collapse", copy, "--out", tmp_path / "net.safetensors")
+    model = copy / "model.safetensors"
+    assert err == f"bitspike: {model}: is not the network of this run, whose results stand in result.json\n"
+    assert not (tmp_path / "net.safetensors").exists()
+
+
+def test_a_run_of_a_version_that_wrote_no_digest_is_read(copy):
+    result = json.loads((copy / "result.json").read_text())
+    assert result.pop("model") == load_run(copy).model_digest()
+    (copy / "result.json").write_text(json.dumps(result))
+    assert load_run(copy).result == result
+
+
+def test_what_only_the_files_tell_is_told_with_the_recipe_and_the_place(tmp_path, capsys):
+    np.savez(tmp_path / "e.npz", spikes=np.zeros((20, 6, 64), np.uint8), labels=np.arange(20) % 3)
+    (tmp_path / "small.toml").write_text(TEXT)
+    words = ["train", tmp_path / "small.toml", "--data", f"events:{tmp_path / 'e.npz'}", "--out", tmp_path / "run"]
+    at = f"network.layers[{TEXT.count('[[network.layers]]') - 1}].neurons"
+    err = told(capsys, *words)
+    assert err.startswith(f"bitspike: {tmp_path / 'small.toml'}: {at}: found 10; expected 3, the classes of events:")
+    assert not (tmp_path / "run").exists()
+
+
+@pytest.mark.parametrize("words", [["--map"], [], ["--sample", "3"]])
+def test_a_seed_is_of_a_committee(whole, tmp_path, capsys, words):
+    err = told(capsys, "collapse", whole.folder, *words, "--seed", 5, "--out", tmp_path / "net.safetensors")
+    assert err.startswith("bitspike: --seed 5: of a committee's first member; expected --members K beside it")

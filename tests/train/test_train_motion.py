@@ -6,7 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from bitspike.errors import UsageError
-from bitspike.train.data import load_data, load_samples
+from bitspike.train.data import data_set, load_data, load_samples
 from bitspike.train.data_recipe import DataRecipe
 from bitspike.train.dataset import SpikeSamples
 from bitspike.train.encoders import Encoding
@@ -107,7 +107,8 @@ def test_a_data_set_with_motion(tmp_path):
     assert np.array_equal(found.spikes, expected)
     samples = load_samples(name, "test", Encoding(steps=3, fold=2, motion=1))
     assert (samples.labels.tolist(), samples.indices.tolist()) == ([5, 6, 7, 8], [16, 17, 18, 19])
-    assert DataRecipe(name=name, steps=3, fold=2, motion=1).inputs(11) == 300
+    recipe = DataRecipe(name=name, steps=3, fold=2, motion=1)
+    assert data_set(name).shape_for(recipe.encoding) == (10, 5, 6)
 
 
 def test_motion_is_refused_where_nothing_has_a_place(tmp_path):
@@ -118,4 +119,4 @@ def test_motion_is_refused_where_nothing_has_a_place(tmp_path):
     with pytest.raises(UsageError, match=expected):
         load_data(f"dvsgesture:{tmp_path / 'f.npz'}", part="all", steps=3, motion=1)
     with pytest.raises(UsageError, match=expected):
-        DataRecipe(name=f"dvsgesture:{tmp_path / 'f.npz'}", motion=1).inputs(11)
+        data_set(f"dvsgesture:{tmp_path / 'f.npz'}").shape_for(Encoding(motion=1))
