@@ -230,8 +230,13 @@ class Recipe(Checked):
             UsageError: a layer that does not fit what is before it.
             FileError: a data set that is missing or damaged.
         """
+        known = data_set(self.data.name)
         try:
-            return self.network.shapes(data_set(self.data.name).shape_for(self.data.encoding))
+            shape = known.shape_for(self.data.encoding)
+        except UsageError as error:
+            raise UsageError(f"data.{error}") from None
+        try:
+            return self.network.shapes(shape)
         except UsageError as error:
             raise UsageError(f"network.{error}") from None
 

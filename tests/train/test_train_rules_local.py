@@ -212,3 +212,15 @@ def test_pooling_has_no_loss_of_its_own():
     assert all(change.abs().max() > 0 for change in changes.values())
     values, _ = model.predict(some_batch()[0])
     assert logits.shape == values.shape
+
+
+@pytest.mark.parametrize("rule", ['name = "bisnn-st"', 'name = "bisnn-bayes-bits"\nupdate = "step"'])
+def test_a_read_out_alone_learns(rule):
+    """It has no population that spikes before it."""
+    recipe, _ = made(rule)
+    network = dataclasses.replace(recipe.network, layers=recipe.network.layers[-1:])
+    recipe = dataclasses.replace(recipe, network=network)
+    changes, (logits, loss) = updated(recipe, build_network(recipe))
+    assert logits.shape == (7, 10)
+    assert np.isfinite(loss)
+    assert all(change.abs().sum() > 0 for change in changes.values())

@@ -143,7 +143,7 @@ class LocalRule(Updater):
             if layer is not self._model.populations[-1]:
                 spikes = spikes.detach()
         last = self._model.populations[-1]
-        if last is spiking[-1]:
+        if last in spiking:
             logits = self._counted(spikes, memories[last.name], start=start)
         else:
             logits = self._read(last, spikes, weights, memories[last.name], start=start)
