@@ -5,7 +5,7 @@
 | ``posterior`` | the mean of the probabilities of M networks drawn from the posterior | M networks, M soft-maxes |
 | ``committee`` | of the summed integer read-outs of the first K of them, K at most 16 | K networks, one sum |
 | ``map`` | of the integer read-outs of the most probable bits | one network |
-| ``noisy`` | of one pass with posterior noise | cannot run there |
+| ``noisy`` | of one pass with posterior noise, and the membranes' own where training has it | cannot run there |
 
 Member k is ``model.sample_bits(seed + k)``, the same for all samples: the members that ``bitspike collapse --members``
 writes.
@@ -130,7 +130,7 @@ def measured(
         model: a trained network.
         parts: ``validation`` and others by name.
         members: networks drawn from the posterior.
-        floor: standard deviation of the membranes' own noise, of ``noisy``.
+        floor: standard deviation of the membranes' own noise, of ``noisy``, in weights; 0 for none.
         seed: of the first member.
 
     Returns:

@@ -64,12 +64,14 @@ def bench_accuracy(
         notify: called with a label, the number of the run from 0, and the number of runs.
 
     Raises:
-        UsageError: no seed, a seed or a side twice, an unknown side, or a run in `out` of another recipe or device.
+        UsageError: no seed, a seed or a side twice, an unknown side, a recipe that chooses its epochs, or a run in
+            `out` of another recipe or device.
         FileError: a run that cannot be read or written.
         MissingDependencyError: snnTorch is not installed.
         UnsupportedError: a network that the snnTorch side cannot have.
     """
     _check(seeds, sides)
+    _check_epochs(recipe)
     chosen = options or SideOptions()
     if set(sides) - {"bitspike"}:
         check_snntorch()
@@ -153,6 +155,15 @@ def _check(seeds: Sequence[int], sides: Sequence[str]) -> None:
     for side in sides:
         if side not in SIDES:
             raise UsageError(f"sides: found {side!r}; expected some of {', '.join(SIDES)}")
+
+
+def _check_epochs(recipe: Recipe) -> None:
+    """Refuse a recipe that chooses its epochs: each side would choose others, and snnTorch's has all of them."""
+    for key, expected in (("patience", 0), ("keep", "last")):
+        found = getattr(recipe.training, key)
+        if found != expected:
+            why = "in this bench, whose sides all train the same epochs"
+            raise UsageError(f"training.{key}: found {found!r}; expected {expected!r} {why}")
 
 
 def _trained(recipe: Recipe, folder: Path | None, place: Placement) -> Run:

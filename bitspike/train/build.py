@@ -27,7 +27,7 @@ def build_network(recipe: Recipe) -> SpikingNetwork:
     model.precision = chosen_precision(recipe.training.precision, torch.device("cpu"))
     model.initialise(recipe.seed, spread=_spread(recipe), scale=float(recipe.posterior.scale))
     for scale in model.scales():
-        # Without noise nothing that is trained depends on the deviations.
+        # Without noise no draw depends on the deviations.
         scale.requires_grad_(recipe.estimator.noise != "none")
     for bias in model.biases():
         bias.requires_grad_(recipe.network.bias)
@@ -68,7 +68,7 @@ def build_prior(recipe: PosteriorRecipe) -> Prior:
 
 
 def _spread(recipe: Recipe) -> float:
-    return float(recipe.posterior.mean) if recipe.posterior.family == "gaussian" else recipe.training.spread
+    return recipe.posterior.start if recipe.posterior.family == "gaussian" else recipe.training.spread
 
 
 def _layer(

@@ -102,6 +102,15 @@ class DataRecipe(Checked):
             if kind in lacking and getattr(self, key):
                 raise UsageError(f"{key}: found {list(getattr(self, key))}; expected []: {self.name} has no events")
 
+    def of(self, name: str) -> "DataRecipe":
+        """Return the recipe of other data in the same encoding, unmoved.
+
+        Where they are of another kind, encoders do not carry over: steps and parts of a step do.
+        """
+        same = family(name)[0].kind == self.kind
+        keys = ("steps", "seed", "fold", *(self._options() if same else ()))
+        return DataRecipe(name=name, **{key: getattr(self, key) for key in keys})
+
     @property
     def kind(self) -> Kind:
         """What the data are: stills, events or series."""

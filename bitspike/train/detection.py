@@ -73,7 +73,8 @@ def detect(run: Run, *, against: str | SpikeData = NOISE, samples: int | None = 
 
     Args:
         run: a finished run.
-        against: ``noise``, a data set as a recipe names it (its test part, encoded as the run's), or samples.
+        against: ``noise``, a data set as a recipe names it (its test part, encoded as the run's), the path of an
+            ``.npz`` in one of the forms of ``events`` (its test part), or samples.
         samples: the first so many of each; all by default.
         seed: of the noise and of the first member.
 
@@ -129,7 +130,8 @@ def _others(run: Run, known: SpikeData, against: str | SpikeData, seed: int) -> 
         return against
     if against == NOISE:
         return noise_like(known, seed=seed)
-    return dataclasses.replace(run.recipe.data, name=against, shift=0.0, turn=0.0, zoom=0.0).load("test")
+    name = f"events:{against}" if against.endswith(".npz") and ":" not in against else against
+    return run.recipe.data.of(name).load("test")
 
 
 def _areas(inside: Probabilities, outside: Probabilities) -> dict[str, float]:

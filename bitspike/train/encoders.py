@@ -61,6 +61,8 @@ _KNOWN: dict[str, tuple[Encoder, ...]] = {
     "series": ("auto", "rate", "latency", "direct", "current", "delta"),
     "events": ("auto",),
 }
+_USERS: dict[str, Encoder] = {"threshold": "direct", "change": "delta", "window": "latency"}
+"""The encoders that use each option."""
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -105,7 +107,14 @@ class Encoding:
                 raise UsageError(f"{key}: found {getattr(self, key)}; expected 1: {kind} have no events to count")
         if kind != "events" and self.motion:
             raise UsageError(f"motion: found {self.motion}; expected 0: {kind} have no events that move")
-        return _USUAL[kind] if self.encoder == "auto" else self.encoder
+        if kind == "stills" and self.duration_ms:
+            raise UsageError(f"duration_ms: found {self.duration_ms}; expected 0: stills do not run in time")
+        found = _USUAL[kind] if self.encoder == "auto" else self.encoder
+        for key, user in _USERS.items():
+            value, default = getattr(self, key), getattr(type(self), key)
+            if value != default and (found != user or (kind, key) == ("stills", "window")):
+                raise UsageError(f"{key}: found {value!r} with encoder {found} of {kind}; expected {default!r}")
+        return found
 
     def frames(self, kind: Kind) -> int:
         """Return how many frames a sample of a series is cut into."""

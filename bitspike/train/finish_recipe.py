@@ -22,7 +22,7 @@ class FinishRecipe(Checked):
             place of the last ones; 0 for none. Certain weights flip for ever, and the network with them; the mean holds
             the weights that had their value most of the time.
         sharpness: factor on the natural parameters of the posterior that is kept. The most probable weights do not
-            depend on it, the committee does; 0 for ``training.sharpness``.
+            depend on it, the committee does; 0 for that of the last epoch before.
     """
 
     epochs: int = ruled(whole(0, 100_000), 0)

@@ -270,16 +270,17 @@ class Trainer:
             if estimator.auxiliary > 0:
                 loss = loss + estimator.auxiliary * auxiliary
             posterior = self.recipe.posterior
-            if posterior.kl > 0:
+            # In a finish the network is one of certain weights, whatever posterior is kept around them.
+            if posterior.kl > 0 and finish is None:
                 divergence = self.model.kl(build_prior(posterior), sharpness=sharpness)
                 loss = loss + posterior.kl * divergence / len(self._samples)
             self.optimiser.zero_grad()
             loss.backward()  # type: ignore[no-untyped-call]
-            # Deviations have no part in a certain network, whatever a divergence says of them, nor has a bias where a
-            # current alone is read; the optimiser keeps a state of them all the same.
-            unused = self.model.scales() if finish is not None else []
-            for one in [*unused, *(one for one in self._trained() if one.grad is None)]:
-                one.grad = torch.zeros_like(one)
+            # Deviations have no part in a certain network, nor has a bias where a current alone is read; the optimiser
+            # keeps a state of them all the same.
+            for one in self._trained():
+                if one.grad is None:
+                    one.grad = torch.zeros_like(one)
             self.processes.sum_gradients(self._trained(), share)
             self._step()
         return logits.detach(), error.detach()

@@ -37,11 +37,14 @@ class PosteriorRecipe(Checked):
         prior: probability of a 1 under the prior of a one-bit weight.
         prior_scale: deviation of the prior of a ``gaussian`` weight, in weights; 0 for each weight's own best.
         kl: factor of the divergence from the prior, in nats. The loss is a mean over samples, so the divergence is
-            divided by the number of training samples: 1 is the variational posterior, less is a colder one.
+            divided by the number of training samples: 1 is the variational posterior, less is a colder one. A finish,
+            whose network is certain, has none.
         bits: of the integer weights of ``gaussian``, -2**(bits - 1) to 2**(bits - 1) - 1.
-        mean: means of ``gaussian`` start uniformly in -mean to mean, in weights, instead of ``training.spread``.
+        mean: means of ``gaussian`` start uniformly in -mean to mean, in weights, instead of ``training.spread``; 0 for
+            half of the smallest integer's magnitude, and no more than 16: 1 with 2 bits, 16 from 6 bits on.
         scale: deviation of ``gaussian`` at the start, in units of `mean`; 0.5 makes the mean of mu**2 / sigma**2 4/3.
-        scale_rate: learning rate of rho, deviation = softplus(rho), in units of that of the means.
+        scale_rate: learning rate of rho, deviation = softplus(rho), in units of that of the means; estimators with
+            noise train it.
         clip: whether gradients of ``latent`` stop where a latent weight is above 1 in magnitude.
         natural: whether natural parameters take the gradient to the mean, a natural gradient, which does not vanish
             where a weight is nearly certain.
@@ -54,7 +57,7 @@ class PosteriorRecipe(Checked):
     prior_scale: float = ruled(real(0, 1e6), 0.0)
     kl: float = ruled(real(0, 1e6), 0.0)
     bits: int = ruled(whole(2, 8), 8)
-    mean: float = ruled(real(0, 128, above=True), 16.0)
+    mean: float = ruled(real(0, 128), 0.0)
     scale: float = ruled(real(0, 1e3, above=True), 0.5)
     scale_rate: float = ruled(real(0, 1e3), 1.0)
     clip: bool = ruled(flag(), True)
@@ -66,3 +69,18 @@ class PosteriorRecipe(Checked):
             found = getattr(self, key)
             if self.family not in users and found != getattr(type(self), key):
                 raise UsageError(f"{key}: found {found!r} with family {self.family}; expected {' or '.join(users)}")
+        for key in ("prior", "prior_scale") if self.kl == 0 else ():
+            if getattr(self, key) != getattr(type(self), key):
+                raise UsageError(f"{key}: found {getattr(self, key)!r} with kl 0; expected kl above 0")
+        if self.mean > self.reach:
+            raise UsageError(f"mean: found {self.mean!r} with {self.bits} bits; expected at most {self.reach}")
+
+    @property
+    def reach(self) -> int:
+        """Magnitude of the smallest integer weight of ``gaussian``."""
+        return 1 << self.bits - 1
+
+    @property
+    def start(self) -> float:
+        """How far from 0 the means of ``gaussian`` start at most, in weights."""
+        return float(self.mean or min(16.0, self.reach / 2))

@@ -52,7 +52,7 @@ class EstimatorRecipe(Checked):
         temperature: of ``gumbel_rao``: 0 is alpha = 0.5.
         surrogate: function of ``surrogate``.
         slope: its steepness, per standard noise.
-        floor: standard deviation of the membranes' own noise in training, in weights.
+        floor: standard deviation of the membranes' own noise in training, in weights; without noise a width alone.
         width: of the surrogate without noise: ``posterior`` is ``floor`` and the posterior's deviation together;
             ``floor`` is that alone, in half of the time, since no variances are computed.
         auxiliary: factor of the auxiliary loss, the sum of (v / s)**2.
@@ -68,6 +68,11 @@ class EstimatorRecipe(Checked):
     floor: float = ruled(real(0.01, 1e6), 0.5)
     width: Literal["posterior", "floor"] = ruled(choice("posterior", "floor"), "posterior")
     auxiliary: float = ruled(real(0, 1e6), 0.0)
+
+    @property
+    def membrane_noise(self) -> float:
+        """Standard deviation of the membranes' own noise in training, in weights; 0 without noise."""
+        return 0.0 if self.noise == "none" else float(self.floor)
 
     def __post_init__(self) -> None:
         super().__post_init__()
@@ -100,9 +105,10 @@ class TrainingRecipe(Checked):
             with ``none``, not at all: it is 1 in all epochs.
         members: networks drawn from the posterior for its accuracy.
         threads: of torch's operations; their number changes sums in the last bits, and so the run.
-        precision: of an update's spikes and of the weights that meet them, sums being float32. The read-out and layers
-            that read more than bits stay in float32; evaluation is exact with either. ``auto`` is bfloat16 where the
-            processor multiplies it, which runs on other processors many times slower than float32.
+        precision: of an update's spikes, of the weights that meet them, and of their sums once added up in float32;
+            the sum over the steps of what the read-out hears is made in it too. Layers that read more than bits
+            multiply in float32. Evaluation is exact with either. ``auto`` is bfloat16 where the processor multiplies
+            it, which runs on other processors many times slower than float32.
         validate_every: the validation part is evaluated after each so many epochs, and after the last.
         patience: training ends when so many epochs have brought no better accuracy of the most probable bits on the
             validation part; 0 never ends early, as a recipe with a finish must have it.
@@ -169,6 +175,7 @@ class Recipe(Checked):
         if self.posterior.family == "gaussian" and spread != TrainingRecipe.spread:
             raise UsageError(f"training.spread: found {spread!r} with family gaussian; expected posterior.mean instead")
         self._check_finish()
+        self._check_unused()
         known, place = family(self.data.name)
         found = self.network.classes
         for key in ("mirror", "backwards"):
@@ -187,8 +194,7 @@ class Recipe(Checked):
             self.network,
             steps=self.data.steps,
             sharpness=self.training.sharpness,
-            family=self.posterior.family,
-            kl=self.posterior.kl,
+            posterior=self.posterior,
             precision=self.training.precision,
             estimator_is_default=self.estimator == EstimatorRecipe(floor=self.estimator.floor),
         )
@@ -205,8 +211,24 @@ class Recipe(Checked):
         if self.finish.epochs > 0 and (self.rule != RuleRecipe() or self.distil.of_a_rule):
             other = "[rule] or another distil.teacher than posterior"
             raise UsageError(f"finish.epochs: found {self.finish.epochs}; expected 0 with {other}")
-        if self.finish.epochs == 0 and self.distil.teacher == "posterior":
-            raise UsageError("finish.epochs: found 0; expected 1 or more with distil.teacher posterior")
+        if self.distil.teacher == "posterior":
+            if self.finish.epochs == 0:
+                raise UsageError("finish.epochs: found 0; expected 1 or more with distil.teacher posterior")
+            if not self.posterior.family.startswith("bernoulli"):
+                found = f"'posterior' with posterior.family {self.posterior.family}, whose mean is the pupil itself"
+                raise UsageError(f"distil.teacher: found {found}; expected bernoulli or bernoulli01")
+
+    def _check_unused(self) -> None:
+        """Refuse rates of what is not there to be trained."""
+        rates = [("posterior.scale_rate", "estimator.noise 'none'")] if self.estimator.noise == "none" else []
+        if not self.network.bias:
+            rates += [(f"{part}.bias_rate", "network.bias false") for part in ("training", "finish")]
+        for place, why in rates:
+            part, _, key = place.partition(".")
+            table = getattr(self, part)
+            found, expected = getattr(table, key), getattr(type(table), key)
+            if found != expected:
+                raise UsageError(f"{place}: found {found!r} with {why}; expected {expected!r}")
 
     def _check_classes(self, classes: int | None) -> None:
         if classes is not None and self.network.classes != classes:

@@ -8,6 +8,7 @@ from typing import Literal
 
 from bitspike.errors import UsageError
 from bitspike.train.network_recipe import NetworkRecipe, PoolRecipe, RecurrentRecipe
+from bitspike.train.posterior_recipe import PosteriorRecipe
 from bitspike.train.schema import Checked, Rule, choice, either, real, ruled, whole
 
 BISNN = ("bisnn-st", "bisnn-bayes", "bisnn-bayes-bits")
@@ -119,8 +120,7 @@ def check_rule(
     *,
     steps: int,
     sharpness: float,
-    family: str,
-    kl: float,
+    posterior: PosteriorRecipe,
     precision: str,
     estimator_is_default: bool,
 ) -> None:
@@ -132,8 +132,7 @@ def check_rule(
         network: the network.
         steps: algorithmic time steps of a sample.
         sharpness: of the training, in the last epoch.
-        family: of the posterior.
-        kl: factor on its divergence.
+        posterior: of the weights.
         precision: of the products in training.
         estimator_is_default: whether the estimator is the default one, its floor apart.
     """
@@ -142,11 +141,13 @@ def check_rule(
             raise UsageError(f"training.sharpness: found {sharpness!r}; expected 1 with rule.name {rule.name}")
         if not estimator_is_default:
             raise UsageError(f"estimator: found settings with rule.name {rule.name}; expected none but floor")
-        if family != "bernoulli":
-            raise UsageError(f"posterior.family: found {family!r}; expected 'bernoulli' with rule.name {rule.name}")
+        for field in dataclasses.fields(posterior):
+            key, found, expected = field.name, getattr(posterior, field.name), getattr(PosteriorRecipe, field.name)
+            if found != expected and key != "kl":
+                raise UsageError(f"posterior.{key}: found {found!r}; expected {expected!r} with rule.name {rule.name}")
     given = rule != RuleRecipe() or distil.of_a_rule
-    if kl != 0 and given:
-        raise UsageError(f"posterior.kl: found {kl!r}; expected 0 with [rule] or [distil]")
+    if posterior.kl != 0 and given:
+        raise UsageError(f"posterior.kl: found {posterior.kl!r}; expected 0 with [rule] or [distil]")
     if precision != "float32" and given:
         raise UsageError(f"training.precision: found {precision!r}; expected 'float32' with [rule] or [distil]")
     if any(layer.sources or layer.shortcuts for layer in network.layers) and given:

@@ -255,7 +255,7 @@ def _finish(trainer: Trainer, folder: Path | None, seconds: float) -> Run:
         return run
     members = recipe.training.members
     parts = {"validation": run.validation, "test": run.test}
-    result = measured(model.to(trainer.processes.device), parts, members=members, floor=recipe.estimator.floor)
+    result = measured(model.to(trainer.processes.device), parts, members=members, floor=recipe.estimator.membrane_noise)
     model = model.to("cpu")
     result |= {"members": members, "epochs": trainer.epoch, "kept_epoch": trainer.kept_epoch}
     result |= {"seconds": round(seconds, 3), "parameters": trainer.fingerprint()}

@@ -31,11 +31,9 @@ def names_a_place(message):
 
 def trained(seed, folder):
     """Whether the recipe of a seed is legal; if so, all that is promised of it holds."""
-    try:
-        recipe = from_table(Recipe, random_recipe(seed, folder))
-        recipe.check_data()
-    except UsageError as error:
-        assert names_a_place(str(error)), error
+    recipe, refusal = asked(random_recipe(seed, folder))
+    if recipe is None:
+        assert names_a_place(refusal), refusal
         return False
     assert parse_recipe(recipe.to_toml(), source="recipe") == recipe
     run = fit(recipe, out=folder / f"run-{seed}", progress=False)
@@ -59,6 +57,16 @@ def trained(seed, folder):
             export(network, folder / f"network-{seed}.onnx")
             assert load(folder / f"network-{seed}.onnx") == network
     return True
+
+
+def asked(table):
+    """The recipe of a table, or None and what is wrong with it."""
+    try:
+        recipe = from_table(Recipe, table)
+        recipe.check_data()
+    except UsageError as error:
+        return None, str(error)
+    return recipe, ""
 
 
 def resumed_after_an_epoch(recipe, checkpoint):

@@ -194,6 +194,20 @@ def test_impossible_arguments_are_refused(tmp_path, capsys, arguments, message):
     assert message in capsys.readouterr().err
 
 
+@pytest.mark.parametrize(
+    ("line", "message"),
+    [
+        ("patience = 1", "training.patience: found 1; expected 0 in this bench, whose sides all train the same epochs"),
+        ('keep = "best"', "training.keep: found 'best'; expected 'last' in this bench, whose"),
+    ],
+)
+def test_sides_do_not_choose_their_epochs(tmp_path, capsys, line, message):
+    (tmp_path / "small.toml").write_text(f"{TEXT}{line}\n", encoding="utf-8")
+    assert main(["bench", "accuracy", str(tmp_path / "small.toml"), "--out", str(tmp_path / "runs")]) == 2
+    assert message in capsys.readouterr().err
+    assert not (tmp_path / "runs").exists()
+
+
 def test_conditions_hold_where_they_hold():
     found = table(
         outcome("bitspike", 0, (0.970, 0.970, 0.970), (0.01, 0.01, 0.02), OURS),

@@ -17,10 +17,12 @@ from bitspike.train.accuracy import (
     fitted,
     measured,
     member_readouts,
+    noisy_logits,
     posterior_predictive,
 )
 from bitspike.train.calibration import calibration, softmax
 from bitspike.train.recipe import parse_recipe
+from bitspike.train.straight_through import straight_through
 from bitspike.train.temperature import fit_temperature, heated
 
 TEXT = small_recipe(members=3) + "sharpness = 2.0\n"
@@ -100,3 +102,16 @@ def test_a_run_from_before_there_were_committees_prints_without_one(run):
 def test_no_members_are_refused(run):
     with pytest.raises(UsageError, match=r"^members: found 0; expected 1 or more$"):
         member_readouts(run.model, run.test.spikes, members=0)
+
+
+def test_a_network_that_was_trained_without_noise_has_none_in_a_noisy_pass():
+    """Its floor is the width of a surrogate gradient; its weights are certain, so that the pass is that of the bits."""
+    pytest.importorskip("snntorch")
+    recipe = straight_through(parse_recipe(small_recipe().replace("dv = 1024", "dv = 4096"), source="small.toml"))
+    assert (recipe.estimator.floor, recipe.estimator.membrane_noise) == (8.0, 0.0)
+    run = fit(recipe, progress=False)
+    logits = noisy_logits(run.model, run.test.spikes, floor=recipe.estimator.membrane_noise)
+    readouts, _ = run.model.predict(run.test.spikes)
+    assert np.array_equal(np.rint(logits.astype(np.float64) * 20 * 64), readouts)
+    assert not np.array_equal(noisy_logits(run.model, run.test.spikes, floor=8.0).argmax(1), logits.argmax(1))
+    assert run.result["test"]["noisy"] == np.mean(logits.argmax(1) == run.test.labels)

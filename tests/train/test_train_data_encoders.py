@@ -267,3 +267,20 @@ def test_speech_folds_to_images_of_time_and_bands(tmp_path, encoder, channels):
     assert parts.any()
     for part in range(4):
         assert np.array_equal(images[:, :, :, part], parts[:, :, part])
+
+
+@pytest.mark.parametrize(
+    ("kind", "options", "message"),
+    [
+        ("stills", {"threshold": 0.9}, "threshold: found 0.9 with encoder rate of stills; expected 0.5"),
+        ("stills", {"encoder": "burst", "change": 0.2}, "change: found 0.2 with encoder burst of stills; expected 0.1"),
+        ("stills", {"encoder": "latency", "window": 3}, "window: found 3 with encoder latency of stills; expected 8"),
+        ("stills", {"duration_ms": 9.0}, "duration_ms: found 9.0; expected 0: stills do not run in time"),
+        ("series", {"window": 4}, "window: found 4 with encoder delta of series; expected 8"),
+        ("events", {"threshold": 0.9}, "threshold: found 0.9 with encoder auto of events; expected 0.5"),
+    ],
+)
+def test_options_that_the_encoder_does_not_use_are_refused(kind, options, message):
+    with pytest.raises(UsageError) as caught:
+        Encoding(**options).encoder_for(kind)
+    assert str(caught.value) == message

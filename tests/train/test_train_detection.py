@@ -103,3 +103,23 @@ def test_others_of_another_shape_are_refused(run, capsys):
     assert "letters" in capsys.readouterr().err
     assert main(["bench", "detection", str(run.folder), "--samples", "0"]) == 2
     assert "samples: 0; expected 1 or more" in capsys.readouterr().err
+
+
+def test_others_are_not_moved_and_need_not_be_of_the_same_kind(tmp_path, capsys):
+    """A run on recordings, whose training part moved in ways that images have not, against images and a file."""
+    rng = np.random.default_rng(0)
+    for name in ("mine", "other"):
+        spikes = rng.random((40, 8, 64)) < 0.3
+        np.savez(tmp_path / f"{name}.npz", spikes=spikes, labels=np.arange(40) % 10, shape=np.array([1, 8, 8]))
+    moves = "shift = 1.0\nturn = 9.0\nstretch = 0.2\ndelay = 1.0\ndrop = 0.2\nmirror = [0, 2, 1, 3, 4, 5, 6, 7, 8, 9]"
+    text = TEXT.replace("shift = 0.5", moves).replace('"digits"', f'"events:{tmp_path / "mine.npz"}"')
+    trained = fit(
+        parse_recipe(text.replace("epochs = 6", "epochs = 1"), source="x"), out=tmp_path / "run", progress=False
+    )
+    for against, said in (
+        ("digits", "digits:test"),
+        (f"events:{tmp_path / 'other.npz'}", f"events:{tmp_path / 'other.npz'}:test"),
+        (str(tmp_path / "other.npz"), f"events:{tmp_path / 'other.npz'}:test"),
+    ):
+        assert main(["bench", "detection", str(trained.folder), "--against", against, "--json"]) == 0
+        assert json.loads(capsys.readouterr().out)["against"] == said

@@ -127,7 +127,8 @@ def test_the_divergence_is_in_the_loss_by_its_factor_over_the_training_samples()
     steps = []
     for factor in (0.0, 3.0):
         found = recipe("bernoulli")
-        found = dataclasses.replace(found, posterior=dataclasses.replace(found.posterior, kl=factor))
+        prior = 0.4 if factor else 0.5  # a prior alone is refused, and says nothing
+        found = dataclasses.replace(found, posterior=dataclasses.replace(found.posterior, kl=factor, prior=prior))
         trainer = Trainer(found)
         trainer.optimiser = torch.optim.SGD(
             [{"params": one["params"]} for one in trainer.optimiser.param_groups], lr=1.0
@@ -227,3 +228,50 @@ def test_the_example_learns(name, request):
     metrics = [list(trainer.run_epoch())[-1] for _ in range(3)]
     assert metrics[-1]["loss"] < 0.8 * metrics[0]["loss"]
     assert metrics[-1]["validation_map"] > 0.5
+
+
+@pytest.mark.parametrize(
+    ("table", "message"),
+    [
+        ("[posterior]\nprior = 0.3\n", "posterior.prior: found 0.3 with kl 0; expected kl above 0"),
+        (
+            '[posterior]\nfamily = "gaussian"\nprior_scale = 2\n',
+            "posterior.prior_scale: found 2 with kl 0; expected kl above 0",
+        ),
+        (
+            f'{PLAIN}[posterior]\nfamily = "gaussian"\nscale_rate = 2\n',
+            "posterior.scale_rate: found 2 with estimator.noise 'none'; expected 1.0",
+        ),
+        (
+            '[posterior]\nfamily = "gaussian"\nbits = 2\nmean = 3\n',
+            "posterior.mean: found 3 with 2 bits; expected at most 2",
+        ),
+    ],
+)
+def test_what_would_change_nothing_or_start_outside_is_refused(table, message):
+    with pytest.raises(UsageError) as caught:
+        parse_recipe(TEXT + table, source="r")
+    assert str(caught.value) == f"r: {message}"
+
+
+def test_rates_and_exponents_of_no_biases_are_refused():
+    for old, new, key in (
+        (
+            "rate = 0.05",
+            "rate = 0.05\nbias_rate = 1",
+            "training.bias_rate: found 1 with network.bias false; expected 0.1",
+        ),
+        ("temperature = 20", "temperature = 20\nbias_exponent = 3", "network.bias_exponent: found 3 with bias false; "),
+    ):
+        text = TEXT.replace("temperature = 20", "temperature = 20\nbias = false")
+        assert parse_recipe(text, source="r").network.bias is False
+        with pytest.raises(UsageError, match=key):
+            parse_recipe(text.replace(old, new), source="r")
+
+
+@pytest.mark.parametrize(("bits", "start"), [(2, 1), (4, 4), (8, 16)])
+def test_means_start_within_their_integers(bits, start):
+    network = build_network(parse_recipe(TEXT + f'[posterior]\nfamily = "gaussian"\nbits = {bits}\n', source="r"))
+    means = network.locations()[0].detach()
+    assert 0.9 * start < float(means.abs().max()) <= start
+    assert float(network.scales()[0].detach().exp().log1p()) == pytest.approx(start / 2)

@@ -154,6 +154,12 @@ def test_the_collapsed_network_still_equals_its_integers():
             "finish.epochs: found 0; expected 1 or more with distil.teacher post",
         ),
         ("[finish]", '[rule]\ntemporal = "detached"\n[finish]', r"finish.epochs: found 2; expected 0 with \[rule\] or"),
+        (
+            "[finish]",
+            '[posterior]\nfamily = "gaussian"\n[finish]',
+            "distil.teacher: found 'posterior' with posterior.family gaussian, whose mean is the pupil",
+        ),
+        ("[finish]", '[posterior]\nfamily = "latent"\n[finish]', "expected bernoulli or bernoulli01"),
         ("weight = 0.75", "weight = 1.5", "distil.weight: found 1.5; expected a number from 0 to 1"),
     ],
 )

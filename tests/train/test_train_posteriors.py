@@ -17,6 +17,7 @@ from bitspike.train.posteriors import (
     Family,
     GaussianWeights,
     Latent,
+    Prior,
     summed_moments,
 )
 from bitspike.train.posteriors.gaussian import softplus_inverse
@@ -228,3 +229,28 @@ def test_a_natural_gradient_is_the_one_to_the_mean(name, slope):
 def test_natural_gradients_are_for_one_bit_families():
     with pytest.raises(UsageError, match=r"natural: found True with family latent; expected bernoulli or bernoulli01"):
         PosteriorRecipe(family="latent", natural=True)
+
+
+@pytest.mark.parametrize("name", ["bernoulli", "bernoulli01"])
+def test_a_natural_gradient_of_the_divergence_is_the_one_to_the_mean(name):
+    """dKL/dmu = w - w0 times the sharpness, as the likelihood's: the prior's pull does not vanish."""
+    posterior, prior = Family(name=name, natural=True).make(2, 3), Prior(probability=0.3)
+    with torch.no_grad():
+        posterior.location.copy_(torch.tensor([[-9.0, -1.0, 0.0], [0.5, 2.0, 12.0]]))
+    posterior.kl(prior, sharpness=2.0).backward()
+    torch.testing.assert_close(posterior.location.grad, 2.0 * (2.0 * posterior.location.detach() - prior.natural))
+    plain = Family(name=name).make(2, 3)
+    plain.load_state_dict(posterior.state_dict())
+    assert torch.equal(plain.kl(prior, sharpness=2.0), posterior.kl(prior, sharpness=2.0))
+
+
+@pytest.mark.parametrize("natural", [True, False])
+def test_likelihood_and_prior_meet_at_the_posterior(natural):
+    """With a loss of -mu and one divergence from an even prior the best natural parameter is 1."""
+    posterior = Family(natural=natural).make(1, 1)
+    optimiser = torch.optim.Adam(posterior.parameters(), lr=0.02)
+    for _ in range(600):
+        optimiser.zero_grad()
+        (posterior.kl(Prior()) - posterior.means(1.0).sum()).backward()
+        optimiser.step()
+    assert float(posterior.location.detach()) == pytest.approx(1, abs=1e-2)

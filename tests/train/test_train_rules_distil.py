@@ -54,11 +54,11 @@ def test_the_shares_add_up():
     error = cross_entropy(outputs.logits, labels)
     lesson = Itself().lesson(outputs, 3.0)
     for weight in (0.0, 0.25, 1.0):
-        distiller = Distiller(DistilRecipe(teacher="self", weight=weight, temperature=3.0), pupil)
+        distiller = Distiller(DistilRecipe(teacher="self", weight=weight, temperature=3.0), pupil, kind="stills")
         loss, alone = distiller.loss(outputs, labels)
         torch.testing.assert_close(loss, (1 - weight) * error + weight * lesson)
         torch.testing.assert_close(alone, error)
-    loss, alone = Distiller(DistilRecipe(), pupil).loss(outputs, labels)
+    loss, alone = Distiller(DistilRecipe(), pupil, kind="stills").loss(outputs, labels)
     assert loss is alone
 
 
@@ -104,3 +104,17 @@ def test_teachers_that_do_not_fit_are_refused(teacher, tmp_path):
     assert str(caught.value) == (
         f"distil.teacher: found 64 inputs and 10 classes in {teacher.folder}; expected 6 and 10"
     )
+
+
+def test_a_teacher_hears_recordings_for_as_many_steps_as_its_pupil(tmp_path):
+    file = tmp_path / "events.npz"
+    events = {key: np.zeros(400, np.int64) for key in "xyp"} | {"t": np.arange(400)}
+    np.savez(file, offsets=np.arange(41) * 10, labels=np.arange(40) % 10, shape=np.array([1, 2, 2]), **events)
+    text = TEXT.replace('"digits"', f'"events:{file}"')
+    teacher = fit(
+        parse_recipe(text.replace("steps = 2", "steps = 4"), source="x"), out=tmp_path / "run", progress=False
+    )
+    with pytest.raises(UsageError) as caught:
+        Trainer(parse_recipe(text + f'[distil]\nteacher = "{teacher.folder}"', source="x"))
+    expected = f"distil.teacher: found 4 steps in {teacher.folder}; expected 2: recordings have their own"
+    assert str(caught.value) == expected

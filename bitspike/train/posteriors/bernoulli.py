@@ -4,10 +4,10 @@ Each weight has its larger value with probability p = sigmoid(2 w), w its natura
 Simeone, arXiv 2012.08300). Of -1 and +1 the mean is tanh(w) and the variance 1 - tanh(w)**2; of 0 and 1 they are p and
 p (1 - p). In training w is multiplied by the sharpness.
 
-A natural gradient is the one to the mean (arXiv 2012.08300): w takes dL/dp instead of dL/dp * dp/dw. The ordinary one
-vanishes with p (1 - p) for weights that are nearly certain, which then hardly change their minds; a natural one does
-not, and an optimiser with steps of its own size, such as Adam, only sees how the gradients of a weight relate to each
-other.
+A natural gradient is the one to the mean mu = 2 p - 1 (arXiv 2012.08300): w takes dL/dmu instead of dL/dmu * dmu/dw.
+The ordinary one vanishes with 1 - mu**2 for weights that are nearly certain, which then hardly change their minds; a
+natural one does not, and an optimiser with steps of its own size, such as Adam, only sees how the gradients of a weight
+relate to each other. That of the divergence from the prior is then natural too: w - w0.
 
 An infinite sharpness makes every weight certain: the mean is the most probable weight, there is no variance, and the
 gradient to the mean passes straight to w.
@@ -24,7 +24,7 @@ from torch import Tensor
 from bitspike.errors import UsageError
 from bitspike.train.encode import Stream, below, words
 from bitspike.train.posteriors.base import Bits, Posterior
-from bitspike.train.posteriors.divergence import Prior, bernoulli_divergence
+from bitspike.train.posteriors.divergence import Prior, bernoulli_divergence, natural_divergence
 
 
 class _Mean(torch.autograd.Function):
@@ -108,8 +108,9 @@ class Bernoulli(Posterior):
         return self._values(below(raw, 0.5 * (1.0 + np.tanh(natural))))
 
     def kl(self, prior: Prior, *, sharpness: float = 1.0) -> Tensor:
-        """Return the divergence at sharpness * w."""
-        return bernoulli_divergence(sharpness * self.location, prior)
+        """Return the divergence at sharpness * w; its gradients are natural ones where the likelihood's are."""
+        divergence = natural_divergence if self.natural else bernoulli_divergence
+        return divergence(sharpness * self.location, prior)
 
     def check_values(self, weights: npt.NDArray[np.int64], *, name: str) -> None:
         """Refuse anything but the two values."""

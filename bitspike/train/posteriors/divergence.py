@@ -21,6 +21,7 @@ a factor makes gradients vanish.
 
 import math
 from dataclasses import dataclass
+from typing import Any, cast
 
 import torch
 from torch import Tensor
@@ -59,6 +60,26 @@ def bernoulli_divergence(natural: Tensor, prior: Prior) -> Tensor:
     one = torch.sigmoid(log_odds) * (logsigmoid(log_odds) - math.log(prior.probability))
     zero = torch.sigmoid(-log_odds) * (logsigmoid(-log_odds) - math.log1p(-prior.probability))
     return (one + zero).sum()
+
+
+class _ToMean(torch.autograd.Function):
+    """The divergence of one-bit weights; its gradient to w is that to the mean, w - w0."""
+
+    @staticmethod
+    def forward(ctx: Any, natural: Tensor, prior: Prior) -> Tensor:
+        ctx.save_for_backward(natural)
+        ctx.prior = prior
+        return bernoulli_divergence(natural, prior)
+
+    @staticmethod
+    def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor, None]:
+        (natural,) = ctx.saved_tensors
+        return gradient * (natural - ctx.prior.natural), None
+
+
+def natural_divergence(natural: Tensor, prior: Prior) -> Tensor:
+    """Return :func:`bernoulli_divergence` with natural gradients: w takes dKL/dmu = w - w0 as it is."""
+    return cast(Tensor, _ToMean.apply(natural, prior))  # type: ignore[no-untyped-call]
 
 
 def gaussian_divergence(mean: Tensor, deviation: Tensor, prior: Prior) -> Tensor:

@@ -19,6 +19,7 @@ from torch.nn import functional
 
 from bitspike.errors import UsageError
 from bitspike.train.dataset import Samples
+from bitspike.train.encoders import Kind
 from bitspike.train.model import SpikingNetwork
 from bitspike.train.modelfile import load_model
 from bitspike.train.rule_recipe import DistilRecipe
@@ -46,7 +47,9 @@ class Itself(Teacher):
 
 
 class TrainedRun(Teacher):
-    """The most probable bits of a trained network, run exactly on the same samples with its own number of steps.
+    """The most probable bits of a trained network, run exactly on the same samples.
+
+    Images are those that have moved, with its own number of steps; recordings are seen before they move.
 
     Attributes:
         model: the network.
@@ -81,9 +84,9 @@ class Distiller:
         teacher: None where only the labels teach.
     """
 
-    def __init__(self, recipe: DistilRecipe, pupil: SpikingNetwork) -> None:
+    def __init__(self, recipe: DistilRecipe, pupil: SpikingNetwork, *, kind: Kind) -> None:
         self.recipe = recipe
-        self.teacher = _teacher(recipe.teacher, pupil)
+        self.teacher = _teacher(recipe.teacher, pupil, kind)
 
     def see(self, batch: Samples, *, seed: int, stream: int) -> None:
         """Show the next batch to the teacher."""
@@ -99,7 +102,7 @@ class Distiller:
         return (1 - share) * error + share * self.teacher.lesson(outputs, float(self.recipe.temperature)), error
 
 
-def _teacher(name: str, pupil: SpikingNetwork) -> Teacher | None:
+def _teacher(name: str, pupil: SpikingNetwork, kind: Kind) -> Teacher | None:
     """Return the teacher of a recipe; raise UsageError for one of other data and FileError for one that is no run."""
     if name in ("none", "self"):
         return Itself() if name == "self" else None
@@ -109,5 +112,9 @@ def _teacher(name: str, pupil: SpikingNetwork) -> Teacher | None:
         raise UsageError(
             f"distil.teacher: found {found[0]} inputs and {found[1]} classes in {name}; "
             f"expected {expected[0]} and {expected[1]}"
+        )
+    if kind != "stills" and model.steps != pupil.steps:
+        raise UsageError(
+            f"distil.teacher: found {model.steps} steps in {name}; expected {pupil.steps}: recordings have their own"
         )
     return TrainedRun(model)

@@ -23,7 +23,7 @@ class WindowRule(Updater):
         self._recipe, self._model = recipe, model
         self._step = PosteriorStep(recipe.rule, model)
         self.optimiser = self._step.optimiser
-        self._distiller = Distiller(recipe.distil, model)
+        self._distiller = Distiller(recipe.distil, model, kind=recipe.data.kind)
 
     def see(self, batch: Samples, *, seed: int, stream: int) -> None:
         """Show the batch to the teacher."""
@@ -58,7 +58,7 @@ class TaughtAdam(Updater):
     def __init__(self, recipe: Recipe, model: SpikingNetwork, estimator: Estimator) -> None:
         self._recipe, self._model, self._estimator = recipe, model, estimator
         self.optimiser = torch.optim.Adam(parameter_groups(model))
-        self._distiller = Distiller(recipe.distil, model)
+        self._distiller = Distiller(recipe.distil, model, kind=recipe.data.kind)
 
     def see(self, batch: Samples, *, seed: int, stream: int) -> None:
         """Show the batch to the teacher."""
