@@ -16,11 +16,14 @@ def random_recipe(seed, folder):
     table = {"name": "random", "seed": int(rng.integers(100)), "data": data}
     table["network"] = {"temperature": _one(rng, [1.0, 5.0, 50.0]), "readout": readout}
     table["network"]["layers"] = _layers(rng, classes, readout)
-    _some(rng, table["network"], bias=[False, True], bias_exponent=[0, 3, 6, 7])
+    _some(rng, table["network"], bias=[False, True])
     if rng.random() < 0.3:
         _moves(rng, data, classes, polar=polar)
     table["training"] = {"epochs": int(rng.integers(1, 4)), "batch": _one(rng, [4, 7, 16, 64])}
-    _some(rng, table["training"], rate=[0.01, 0.1, 1.0], bias_rate=[0.1, 1.0, 0.0], spread=[0.1, 0.5, 2.0])
+    _some(rng, table["training"], rate=[0.01, 0.1, 1.0], spread=[0.1, 0.5, 2.0])
+    if table["network"].get("bias", True):
+        _some(rng, table["network"], bias_exponent=[0, 3, 6, 7])
+        _some(rng, table["training"], bias_rate=[0.1, 1.0, 0.0])
     _some(rng, table["training"], sharpness=[1.0, 10.0, 100.0], schedule=["sqrt", "linear"], members=[1, 3])
     _some(rng, table["training"], precision=["float32", "bfloat16"], validate_every=[1, 2], keep=["last", "best"])
     if rng.random() < 0.25:
@@ -33,7 +36,7 @@ def random_recipe(seed, folder):
     if rng.random() < 0.4 and table["training"]["epochs"] > 1:
         finish = table["finish"] = {"epochs": int(rng.integers(1, table["training"]["epochs"]))}
         _some(rng, finish, rate=[0.01], width=[1.0, 8.0], average=[0.1, 1.0], sharpness=[1.0, 50.0])
-        if rng.random() < 0.4:
+        if rng.random() < 0.4 and table.get("posterior", {"family": "bernoulli"})["family"].startswith("bernoulli"):
             table["distil"] = {"teacher": "posterior", "weight": 0.5}
     return table
 
@@ -159,7 +162,9 @@ def _posterior(rng, training):
         _some(rng, found, clip=[True])
         training.pop("sharpness", None)
     else:
-        _some(rng, found, natural=[True], kl=[0.001, 1.0], prior=[0.3])
+        _some(rng, found, natural=[True], kl=[0.001, 1.0])
+        if "kl" in found:
+            _some(rng, found, prior=[0.3])
     return found
 
 
