@@ -1,6 +1,7 @@
 """Commands that measure: bench accuracy, calibration, detection, energy, estimators, gradients, pareto, sim, train."""
 
 import json
+from dataclasses import replace
 from pathlib import Path
 from typing import Annotated, Literal
 
@@ -201,6 +202,7 @@ def pareto(
     pruned: Annotated[str, typer.Option("--pruned", help="Shares of the weights that are set to 0.")] = "0,0.25,0.5",
     prices: Annotated[list[str] | None, typer.Option("--prices", help="As for bitspike energy.")] = None,
     samples: Annotated[int | None, typer.Option("--samples", help="The first so many of each part.")] = None,
+    data: Annotated[str | None, typer.Option("--data", help="Replaces the runs' data, as mnist:DIR.")] = None,
     out: Annotated[
         Path | None, typer.Option("--out", help="A folder for pareto.csv, .png and .svg (needs matplotlib).")
     ] = None,
@@ -227,6 +229,8 @@ def pareto(
     chosen = price_list(None, prices or None)
     with progress("bench") as notify:
         loaded = [load_run(one) for one in runs]
+        if data is not None:
+            loaded = [replace(one, recipe=one.recipe.with_data(data)) for one in loaded]
         result = bench_pareto(loaded, grid=grid, prices=chosen, samples=samples, notify=notify)
     files: list[str] = []
     if out is not None:

@@ -40,9 +40,9 @@ def lines(found: Findings) -> tuple[str, ...]:
         _verify(found, network, [*(measured if data else []), *samples]),
         ["energy", network, *measured, "--chip", found.chip, *samples],
     ]
-    if found.pareto is not None and found.data_name is None:
+    if found.pareto is not None:
         few = [] if found.pareto.samples is None else ["--samples", str(found.pareto.samples)]
-        words.append(["bench", "pareto", str(folder), *few])
+        words.append(["bench", "pareto", str(folder), *data, *few])
     words.append(["report", str(folder), "--out", page, "--chip", found.chip, *data, *samples])
     return tuple(shlex.join(["bitspike", *each]) for each in words)
 

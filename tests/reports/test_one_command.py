@@ -2,6 +2,8 @@
 
 import base64
 import json
+import re
+import shlex
 import shutil
 from xml.etree import ElementTree
 
@@ -136,3 +138,13 @@ def test_other_data_lie_beside_as_a_recipe(folder, answer, monkeypatch, capsys):
     assert 'name = "digits"' in (folder / "named.recipe.toml").read_text(encoding="utf-8")
     assert main(["verify", "--certificate", "named.certificate.json"]) == 0
     assert "holds" in capsys.readouterr().out
+
+
+def test_the_page_of_other_data_says_how_its_trade_offs_are_made(folder, answer, monkeypatch, capsys):
+    monkeypatch.chdir(folder)
+    assert main(["report", "runs/small", "--data", "digits", "--out", "named.html", "--samples", "4", "--json"]) == 0
+    points = json.loads(capsys.readouterr().out)["pareto"]["points"]
+    (said,) = re.findall(r"bitspike (bench pareto .*)", (folder / "named.html").read_text(encoding="utf-8"))
+    assert "--data digits" in said
+    assert main([*shlex.split(said), "--json"]) == 0
+    assert json.loads(capsys.readouterr().out)["points"] == points
