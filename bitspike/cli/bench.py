@@ -254,7 +254,7 @@ def _numbers(option: str, text: str) -> tuple[float, ...]:
 def detection(
     run: Annotated[Path, typer.Argument(metavar="RUN", help="A run folder, as bitspike train makes it.")],
     against: Annotated[
-        str, typer.Option("--against", metavar="DATA", help="noise, or a data set such as fashion:DIR.")
+        str, typer.Option("--against", metavar="DATA", help="noise, a data set such as fashion:DIR, or an .npz.")
     ] = "noise",
     samples: Annotated[int | None, typer.Option("--samples", help="The first so many of each; default: all.")] = None,
     seed: Annotated[int, typer.Option("--seed", help="Of the noise and of the first member.")] = 0,

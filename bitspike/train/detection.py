@@ -74,7 +74,7 @@ def detect(run: Run, *, against: str | SpikeData = NOISE, samples: int | None = 
     Args:
         run: a finished run.
         against: ``noise``, a data set as a recipe names it (its test part, encoded as the run's), the path of an
-            ``.npz`` in one of the forms of ``events`` (its test part), or samples.
+            ``.npz`` in one of the forms of ``events`` (all of it), or samples.
         samples: the first so many of each; all by default.
         seed: of the noise and of the first member.
 
@@ -130,8 +130,9 @@ def _others(run: Run, known: SpikeData, against: str | SpikeData, seed: int) -> 
         return against
     if against == NOISE:
         return noise_like(known, seed=seed)
-    name = f"events:{against}" if against.endswith(".npz") and ":" not in against else against
-    return run.recipe.data.of(name).load("test")
+    if against.endswith(".npz") and ":" not in against:
+        return run.recipe.data.of(f"events:{against}").load("all")
+    return run.recipe.data.of(against).load("test")
 
 
 def _areas(inside: Probabilities, outside: Probabilities) -> dict[str, float]:

@@ -119,7 +119,7 @@ def test_others_are_not_moved_and_need_not_be_of_the_same_kind(tmp_path, capsys)
     for against, said in (
         ("digits", "digits:test"),
         (f"events:{tmp_path / 'other.npz'}", f"events:{tmp_path / 'other.npz'}:test"),
-        (str(tmp_path / "other.npz"), f"events:{tmp_path / 'other.npz'}:test"),
+        (str(tmp_path / "other.npz"), f"events:{tmp_path / 'other.npz'}:all"),
     ):
         assert main(["bench", "detection", str(trained.folder), "--against", against, "--json"]) == 0
         assert json.loads(capsys.readouterr().out)["against"] == said
