@@ -42,7 +42,7 @@ def trained(seed, folder):
     assert run.result["test"]["map"] == np.mean(classes == labels)
     assert np.array_equal(load_run(run.folder).model.predict(spikes)[0], scores)
 
-    resumed = resumed_after_an_epoch(recipe, folder / f"checkpoint-{seed}.safetensors")
+    resumed = stopped_after_each_epoch(recipe, folder / f"checkpoint-{seed}.safetensors")
     assert resumed.fingerprint() == run.result["parameters"]
     assert np.array_equal(resumed.finished_model().predict(spikes)[0], scores)
     fit(straight_through(recipe), progress=False)
@@ -69,14 +69,14 @@ def asked(table):
     return recipe, ""
 
 
-def resumed_after_an_epoch(recipe, checkpoint):
-    stopped, resumed = Trainer(recipe), Trainer(recipe)
-    list(stopped.run_epoch())
-    save_checkpoint(stopped, checkpoint)
-    restore_checkpoint(resumed, checkpoint)
-    while not resumed.finished:
-        list(resumed.run_epoch())
-    return resumed
+def stopped_after_each_epoch(recipe, checkpoint):
+    trainer = Trainer(recipe)
+    while not trainer.finished:
+        list(trainer.run_epoch())
+        save_checkpoint(trainer, checkpoint)
+        trainer = Trainer(recipe)
+        restore_checkpoint(trainer, checkpoint)
+    return trainer
 
 
 def test_twenty_recipes(tmp_path):
