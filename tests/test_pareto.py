@@ -136,3 +136,11 @@ def test_mistakes_are_told(run):
         bench_pareto([run], grid=Grid(steps=(5,)))
     with pytest.raises(UsageError, match="pareto: found no runs; expected one or more"):
         bench_pareto([])
+
+
+@pytest.mark.parametrize("steps", ["nan", "1e400", "2.5", "4,"])
+def test_windows_are_whole_numbers(run, capsys, steps):
+    assert main(["bench", "pareto", str(run.folder), "--steps", steps]) == 2
+    assert capsys.readouterr().err == (
+        f"bitspike: --steps {steps!r}; expected whole numbers with commas, such as 1,2,4\n"
+    )

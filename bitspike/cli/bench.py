@@ -215,8 +215,8 @@ def pareto(
     from bitspike.train import load_run
 
     grid = Grid(
-        steps=tuple(map(int, _numbers("--steps", steps))),
-        members=tuple(map(int, _numbers("--members", members))),
+        steps=_whole_numbers("--steps", steps),
+        members=_whole_numbers("--members", members),
         pruned=_numbers("--pruned", pruned),
     )
     if out is not None:
@@ -248,6 +248,16 @@ def _numbers(option: str, text: str) -> tuple[float, ...]:
         return tuple(float(part) for part in text.split(",") if text)
     except ValueError:
         raise UsageError(f"{option} {text!r}; expected numbers with commas, such as 0.3,1,3") from None
+
+
+def _whole_numbers(option: str, text: str) -> tuple[int, ...]:
+    """Return the whole numbers of an option, with commas; none of an empty one."""
+    from bitspike.errors import UsageError
+
+    parts = [part.strip() for part in text.split(",")] if text else []
+    if not all(part.isdecimal() for part in parts):
+        raise UsageError(f"{option} {text!r}; expected whole numbers with commas, such as 1,2,4")
+    return tuple(map(int, parts))
 
 
 @app.command("detection")

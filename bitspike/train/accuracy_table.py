@@ -89,7 +89,7 @@ class AccuracyBench:
         data: name of the data set.
         outcomes: one a side and seed.
         trials: the search for the other sides' values, where there was one.
-        calibration: fitted ECE and NLL of the committee less those of the other networks of one-bit weights.
+        calibration: fitted NLL and Brier score of the committee less those of the other networks of one-bit weights.
     """
 
     recipe: str

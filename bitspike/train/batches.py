@@ -39,6 +39,9 @@ def batches(
     def made(start: int) -> tuple[Tensor, Tensor, Share]:
         rows = order[start : start + size]
         share = processes.share(len(rows))
+        if share.start == share.stop:
+            # The last batch has fewer samples than there are processes: nothing to encode or move here.
+            return torch.empty((0, 0, 0)), torch.empty(0, dtype=torch.int64), share
         batch = moved_images(samples.take(rows[share.start : share.stop]), recipe.data, seed=seed, epoch=epoch)
         if see is not None:
             see(batch)

@@ -8,8 +8,8 @@
 All sides see the same spikes in the same batches for the same epochs, seed by seed. Nothing is chosen on the test part:
 it is looked at once, after the last epoch. A temperature is fitted on the validation part for each side and kind of
 prediction alike, and scores are told with it and without it. ECE has 15 bins; what the test samples can tell of the
-committee's ECE and NLL is told as in :mod:`bitspike.train.bench_calibration`. The rates of the other sides may be
-searched for on the validation part (:mod:`bitspike.train.bench_search`).
+committee's NLL and Brier score is told as in :mod:`bitspike.train.bench_calibration`. The rates of the other sides may
+be searched for on the validation part (:mod:`bitspike.train.bench_search`).
 """
 
 import json

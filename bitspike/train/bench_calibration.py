@@ -2,8 +2,9 @@
 
 An ECE of few samples is not 0 for a predictor that is exactly right: bins of a few samples are off by chance. Beside
 each ECE stands what it would be by chance alone: labels are drawn from the predictor's own confidences, again and
-again. A difference of two predictors has the interval that holds 95 % of the differences over test samples drawn with
-replacement, the same draws for both and for all runs. NLL and Brier score have no bins and are the fairer judges.
+again. NLL and Brier score have no bins, are means over samples, and judge: a difference of two predictors in them has
+the interval that holds 95 % of the differences over test samples drawn with replacement, the same draws for both and
+for all runs. A difference of ECEs has none that could be trusted (:class:`bitspike.train.paired.ScoreDifference`).
 
 All is measured at the temperature that was fitted on the validation part, for each run and kind of prediction alike.
 Spikes of the test part may be lost on the way: where inputs are worse than those that the temperature was fitted on,
@@ -21,6 +22,7 @@ import numpy.typing as npt
 from bitspike.errors import UsageError
 from bitspike.train.accuracy import collapsed_predictions
 from bitspike.train.calibration import BINS, FLOOR, Labels, Probabilities, bin_of
+from bitspike.train.encode import checked_seed
 from bitspike.train.moves import thinned
 from bitspike.train.paired import ScoreDifference, drawn_rows, interval
 from bitspike.train.run import Run
@@ -32,6 +34,8 @@ MOST_LOST = 0.9
 """Of the test part's spikes."""
 _FAMILY = "latent"
 SCORES = ("ece", "nll", "brier")
+JUDGED = ("nll", "brier")
+"""Scores whose differences have intervals; see :class:`bitspike.train.paired.ScoreDifference`."""
 Floats = npt.NDArray[np.float64]
 
 
@@ -132,6 +136,7 @@ def bench_calibration(
     """
     if not 0 <= drop <= MOST_LOST:
         raise UsageError(f"drop: found {drop!r}; expected a number from 0 to {MOST_LOST}")
+    checked_seed(seed)
     if not runs:
         raise UsageError("runs: found none; expected one or more")
     data = runs[0].recipe.data
@@ -160,18 +165,18 @@ def bench_calibration(
         samples=samples,
         drop=drop,
         rows=rows,
-        differences=_differences(found, SCORES, random),
+        differences=_differences(found, random),
     )
 
 
 def calibration_differences(
-    runs: Sequence[Run], against: Sequence[Run] = (), *, scores: Sequence[str] = ("ece", "nll"), seed: int = 0
+    runs: Sequence[Run], against: Sequence[Run] = (), *, seed: int = 0
 ) -> tuple[ScoreDifference, ...]:
     """Return what the committee's scores have less than those of the most probable bits, and of straight-through.
 
-    Arguments are those of :func:`bench_calibration`, and some of `SCORES`.
+    Arguments are those of :func:`bench_calibration`.
     """
-    return _differences(_found(runs, against), scores, np.random.Generator(np.random.Philox(seed)))
+    return _differences(_found(runs, against), np.random.Generator(np.random.Philox(seed)))
 
 
 def chance_ece(confidence: Floats, random: np.random.Generator, *, draws: int = DRAWS, bins: int = BINS) -> float:
@@ -181,13 +186,11 @@ def chance_ece(confidence: Floats, random: np.random.Generator, *, draws: int = 
     )
 
 
-def _differences(
-    found: Mapping[str, _Found], scores: Sequence[str], random: np.random.Generator
-) -> tuple[ScoreDifference, ...]:
+def _differences(found: Mapping[str, _Found], random: np.random.Generator) -> tuple[ScoreDifference, ...]:
     drawn = drawn_rows(found["committee"].right.shape[1], random)
     others = [kind for kind in ("map", "straight-through") if kind in found]
     return tuple(
-        _difference(found["committee"], found[than], than, score, drawn) for than in others for score in scores
+        _difference(found["committee"], found[than], than, score, drawn) for than in others for score in JUDGED
     )
 
 

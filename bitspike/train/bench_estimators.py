@@ -216,7 +216,9 @@ def _table(bench: EstimatorBench, noise: str) -> Any:
 
 
 def _short(value: float) -> str:
-    """Return a number in four characters; below 0.0005 it is 0."""
+    """Return a number below 9999.5 in four characters; below 0.0005 it is 0."""
     if value < 0.0005:
         return "   0"
-    return f"{value:.3f}"[1:] if value < 0.9995 else f"{value:4.{1 if value >= 9.995 else 2}f}"
+    if value < 0.9995:
+        return f"{value:.3f}"[1:]
+    return f"{value:4.{2 if value < 9.995 else 1 if value < 99.95 else 0}f}"

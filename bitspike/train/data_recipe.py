@@ -24,6 +24,9 @@ from bitspike.train.schema import Checked, Rule, pairing, real, ruled, whole
 
 SEED = whole(0, SEED_LIMIT - 1)
 
+DROP_LEVELS = 256
+"""Probabilities that spikes are lost with are multiples of one in so many."""
+
 
 def _names_data(value: object) -> bool:
     """Whether `value` names a data set; a path in it has nothing that would have to be escaped in a recipe."""
@@ -60,12 +63,13 @@ class DataRecipe(Checked):
         delay: samples of the training part come up to so many steps earlier or later, in whole parts of a step, anew in
             each epoch; speech up to so many parts of a step.
         stretch: recordings and speech of the training part run 1 - stretch to 1 + stretch times as fast, about their
-            middle, anew in each epoch.
+            middle, anew in each epoch; parts of a step are left out or come twice.
         mirror: images and recordings of the training part are seen in a mirror, left for right, in one of two epochs,
             by chance; one of class k is then of class ``mirror[k]``. Empty for no mirror.
         backwards: recordings run backwards, ON and OFF events exchanged, likewise and independently; one of class k is
             then of class ``backwards[k]``. Empty for never.
-        drop: each spike of the training part is lost with this probability.
+        drop: each spike of the training part is lost with this probability, rounded to a multiple of 1/256; 0 or from
+            there on.
     """
 
     name: str = ruled(Rule(f"one of {KNOWN}", _names_data))
@@ -93,6 +97,8 @@ class DataRecipe(Checked):
         super().__post_init__()
         kind = self.kind
         self.encoding.encoder_for(kind)
+        if 0 < self.drop < 1 / DROP_LEVELS:
+            raise UsageError(f"drop: found {self.drop}; expected 0, or 1/{DROP_LEVELS} or more")
         for key in ("turn", "zoom"):
             if kind == "series" and getattr(self, key):
                 raise UsageError(f"{key}: found {getattr(self, key)}; expected 0: {self.name} has no images to move")

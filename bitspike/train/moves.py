@@ -14,7 +14,7 @@ import numpy.typing as npt
 
 from bitspike.errors import UsageError
 from bitspike.train.data import family
-from bitspike.train.data_recipe import DataRecipe
+from bitspike.train.data_recipe import DROP_LEVELS, DataRecipe
 from bitspike.train.dataset import Samples
 from bitspike.train.encode import Stream, uniform, words_of
 from bitspike.train.motion import MovingSamples
@@ -22,7 +22,6 @@ from bitspike.train.motion import MovingSamples
 Spikes = npt.NDArray[np.uint8]
 Numbers = npt.NDArray[np.float64]
 Chosen = npt.NDArray[np.bool_]
-_LEVELS = 256
 _NUMBERS = 8
 
 
@@ -156,6 +155,9 @@ def in_steps(parts: Spikes, *, fold: int, bands: int | None) -> Spikes:
 def retimed(parts: Spikes, moves: Numbers, *, delay: float, stretch: float) -> Spikes:
     """Return spikes that come earlier or later and run slower or faster; what leaves the window is lost.
 
+    Each part shows what was at its place: a sample that runs faster leaves parts out between those that it shows, and
+    one that runs slower shows some twice.
+
     Args:
         parts: shape (samples, parts, neurons).
         moves: delay and speed, from -1 to 1, shape (samples, 2).
@@ -186,7 +188,7 @@ def turned_back(parts: Spikes, chosen: Chosen, *, shape: tuple[int, ...]) -> Spi
 def thinned(spikes: Spikes, indices: npt.NDArray[np.intp], *, drop: float, seed: int, epoch: int) -> Spikes:
     """Return spikes of which each is lost with probability `drop`, rounded to a multiple of 1/256."""
     size = math.prod(spikes.shape[1:])
-    limit = round(drop * _LEVELS)
+    limit = round(drop * DROP_LEVELS)
     raw = words_of(seed, Stream.DROPS + epoch, indices, (size + 7) // 8).astype("<u8").view(np.uint8)
     return spikes & (raw[:, :size] >= limit).reshape(spikes.shape)
 

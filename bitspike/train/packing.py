@@ -59,8 +59,10 @@ def pack_events(
     for row, (times, addresses) in enumerate(recordings):
         inside = (times >= 0) & (times < duration_us)
         step = times[inside] * encoding.steps // duration_us
-        found = np.bincount(step * neurons + place[addresses[inside]], minlength=encoding.steps * neurons)
-        packed[row] = np.packbits(found.reshape(-1, neurons) >= encoding.least, axis=1)
+        # Only places that have events are counted: all of them, eight bytes each, need not fit into memory.
+        found, events = np.unique(step * neurons + place[addresses[inside]], return_counts=True)
+        at, neuron = np.divmod(found[events >= encoding.least], neurons)
+        np.bitwise_or.at(packed[row], (at, neuron >> 3), (128 >> (neuron & 7)).astype(np.uint8))
     return packed
 
 

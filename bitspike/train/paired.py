@@ -47,7 +47,11 @@ class AccuracyDifference:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class ScoreDifference:
-    """The committee's ECE, NLL or Brier score less that of another kind, and its interval of 95 %.
+    """The committee's NLL or Brier score less that of another kind, and its interval of 95 %.
+
+    Both are means over samples. An ECE is not: that of few samples is larger than that of many by what chance puts into
+    each bin, which depends on how confidences spread, and samples drawn again have that part twice. Intervals drawn so
+    do not hold its difference, and none is told.
 
     Attributes:
         than: the other kind.
@@ -68,9 +72,8 @@ class ScoreDifference:
             judged = "no difference that these samples could tell"
         else:
             judged = "better" if self.value < 0 else "worse"
-        scale, unit = (100, " points") if self.score == "ece" else (1, "")
-        interval = f"{scale * self.low:+.4f} to {scale * self.high:+.4f}"
-        return f"{self.score} of the committee less {self.than}: {scale * self.value:+.4f}{unit} ({interval}): {judged}"
+        interval = f"{self.low:+.4f} to {self.high:+.4f}"
+        return f"{self.score} of the committee less {self.than}: {self.value:+.4f} ({interval}): {judged}"
 
 
 def drawn_rows(samples: int, random: np.random.Generator) -> Rows:

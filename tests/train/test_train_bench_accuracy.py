@@ -94,7 +94,7 @@ def test_the_command_trains_each_side_with_each_seed(recipe, folder, tmp_path, c
     assert len(found["gaps"]) == 2
     assert all(isinstance(each["holds"], bool) for each in found["conditions"])
     told = [(one["than"], one["score"]) for one in found["calibration"]]
-    assert told == [(than, score) for than in ("map", "straight-through") for score in ("ece", "nll")]
+    assert told == [(than, score) for than in ("map", "straight-through") for score in ("nll", "brier")]
     for one in found["calibration"]:
         side = "bitspike" if one["than"] == "map" else one["than"]
         less, than = (

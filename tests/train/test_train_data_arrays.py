@@ -215,10 +215,10 @@ def test_events_of_ones_own_are_read(tmp_path):
         ({"labels": np.array([0, -1, 2])}, "labels: found -1; expected 0 to"),
         ({"shape": np.array([2, 2])}, "shape: found shape (2,); expected (3)"),
         ({"shape": np.array([2, 1 << 20, 4])}, "shape: found (2, 1048576, 4); expected 1 to 1048576 neurons"),
-        ({"duration_us": np.array(0)}, f"duration_us: found 0; expected 1 to {1 << 48}"),
+        ({"duration_us": np.array(0)}, f"duration_us: found 0; expected 1 to {1 << 38}"),
         (
             {"duration_us": np.array(2**64 - 1, np.uint64)},
-            f"duration_us: found {2**64 - 1}; expected 1 to {1 << 48}",
+            f"duration_us: found {2**64 - 1}; expected 1 to {1 << 38}",
         ),
         ({"parts": np.array([0, 1, 3])}, "parts: found 3; expected 0 to 2"),
         ({"parts": np.array([0, 1, 1])}, "parts: found 1 samples for training, 0 for test; expected 1 or more of each"),

@@ -186,3 +186,9 @@ def test_the_api_takes_options(tmp_path):
     assert direct.spikes[:, 0].sum(axis=1).tolist() == [28] * 12
     with pytest.raises(TypeError, match="unexpected keyword argument 'encode'"):
         load_data(f"mnist:{place}", encode="direct")
+
+
+def test_a_loss_of_spikes_too_small_to_happen_is_refused():
+    with pytest.raises(UsageError, match=r"r: data\.drop: found 0\.003; expected 0, or 1/256 or more"):
+        recipe("nmnist:x", "drop = 0.003")
+    assert recipe("nmnist:x", "drop = 0.00390625").data.drop == 1 / 256

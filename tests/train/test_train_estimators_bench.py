@@ -12,7 +12,7 @@ import torch
 from bitspike.cli import main
 from bitspike.cli.bench import app as bench_app
 from bitspike.errors import MissingDependencyError, UsageError
-from bitspike.train.bench_estimators import bench_estimators, cases
+from bitspike.train.bench_estimators import _short, bench_estimators, cases
 from bitspike.train.bench_figure import check_matplotlib
 from bitspike.train.enumeration import BitNetwork, estimated_gradient, exact_gradient, random_network
 from bitspike.train.estimators import IWST, Tempered, noisy_bit
@@ -295,3 +295,10 @@ def test_every_help_of_the_group(capsys, command):
     out = capsys.readouterr().out
     assert f"bitspike bench {command}" in out
     assert "--json" in out
+
+
+def test_numbers_take_four_characters():
+    values = (0.0, 0.00049, 0.0005, 0.9994, 0.9996, 9.994, 9.996, 99.94, 99.96, 123.4, 9999.4)
+    assert [_short(value) for value in values] == [
+        "   0", "   0", ".001", ".999", "1.00", "9.99", "10.0", "99.9", " 100", " 123", "9999",
+    ]  # fmt: skip

@@ -14,6 +14,8 @@ from small_recipe import small_recipe
 
 from bitspike.errors import EngineError, MissingDependencyError, UsageError
 from bitspike.train import fit, load_run
+from bitspike.train.batches import batches
+from bitspike.train.data import load_samples
 from bitspike.train.launch import Placement, launch
 from bitspike.train.loop import Trainer
 from bitspike.train.processes import Processes, Share, fingerprint, whole
@@ -172,3 +174,18 @@ def test_one_process_needs_no_fabric_and_several_say_what_to_install(recipe, mon
         fit(recipe, devices=2)
     short = dataclasses.replace(recipe, training=dataclasses.replace(recipe.training, epochs=1))
     assert fit(short, progress=False).result["processes"] == 1
+
+
+@pytest.mark.parametrize(
+    "data", ["shift = 1.0", 'fold = 2\nencoder = "burst"', "delay = 1.0", "mirror = [0, 1, 2, 3, 4, 5, 6, 7, 8, 9]"]
+)
+def test_a_batch_of_fewer_samples_than_processes_is_nothing_for_some(recipe, data):
+    """1257 samples in batches of 628: the last has one sample, and process 0 of two has none of it."""
+    text = small_recipe(batch=628).replace("steps = 4", f"steps = 4\n{data}")
+    samples = load_samples("digits", "train", parse_recipe(text, source="x").data.encoding)
+    sizes = []
+    for rank in range(2):
+        processes = Processes(rank=rank, count=2)
+        found = list(batches(samples, parse_recipe(text, source="x"), processes, epoch=1))
+        sizes.append([(len(labels), share.batch) for _, labels, share in found])
+    assert sizes == [[(314, 628), (314, 628), (0, 1)], [(314, 628), (314, 628), (1, 1)]]

@@ -4,7 +4,8 @@ import gzip
 import os
 import zipfile
 import zlib
-from collections.abc import Iterable, Iterator
+from collections import Counter
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from tokenize import TokenError
@@ -70,8 +71,8 @@ def opened_zip(path: Path, kind: str) -> Iterator[zipfile.ZipFile]:
             yield archive
     except (OSError, EOFError, KeyError, ValueError, RuntimeError, NotImplementedError) as error:
         raise FileError(path, f"is not a readable {kind} file ({_line(error)})") from None
-    except (zipfile.BadZipFile, zlib.error, SyntaxError, TokenError) as error:
-        # The last two are of numpy, which reads an array's header as if it were Python.
+    except (zipfile.BadZipFile, zlib.error, SyntaxError, TokenError, IndexError, TypeError, MemoryError) as error:
+        # All but the first two are of numpy, which reads an array's header as if it were Python.
         raise FileError(path, f"is not a readable {kind} file ({_line(error)})") from None
 
 
@@ -88,6 +89,12 @@ def member_size(path: Path, info: zipfile.ZipInfo) -> int:
             path, f"{shown([info.filename])}: claims {info.file_size} bytes; expected at most {min(limit, MAX_MEMBER)}"
         )
     return info.file_size
+
+
+def repeated(names: Sequence[str]) -> str:
+    """Return the first name that comes twice; nothing where each comes once."""
+    counts = Counter(names)
+    return next((name for name in names if counts[name] > 1), "")
 
 
 def shown(names: Iterable[str]) -> str:

@@ -20,7 +20,7 @@ from bitspike.errors import FileError
 from bitspike.train.dataset import DataSet, Rows, SpikeSamples, checked_labels, encoded_shape
 from bitspike.train.datasets.events import checked_offsets
 from bitspike.train.datasets.frames import open_frames
-from bitspike.train.datasets.npz import arrays, headers, npz_path
+from bitspike.train.datasets.npz import arrays, expect_shape, headers, npz_path
 from bitspike.train.encoders import Encoding
 from bitspike.train.packing import pack_events
 
@@ -37,9 +37,10 @@ def open_braille(path: str) -> DataSet:
         return open_frames(found, classes=None, shape=None)
     content = arrays(found, {"t": "f", "ch": "iu", "offset": "iu", "label": "iu"})
     labels = checked_labels(found, content["label"], LETTERS)
+    expect_shape(found, "t", content["t"], (None,))
     seconds, channels = content["t"], content["ch"]
     offsets = checked_offsets(found, "offset", content["offset"], samples=len(labels), events=len(seconds))
-    if channels.shape != seconds.shape or seconds.ndim != 1:
+    if channels.shape != seconds.shape:
         raise FileError(found, f"ch: found shape {channels.shape}; expected {seconds.shape}, as t, in one row")
     if channels.size and not 0 <= channels.min() <= channels.max() < SHAPE[0] * SHAPE[1]:
         raise FileError(found, f"ch: found {channels.min()} to {channels.max()}; expected 0 to 23")

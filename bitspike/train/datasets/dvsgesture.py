@@ -25,7 +25,7 @@ import numpy.typing as npt
 from bitspike.errors import FileError
 from bitspike.files import existing_file
 from bitspike.train.dataset import DataSet, Rows, SpikeSamples, encoded_shape
-from bitspike.train.datasets.binary import folder, read_bytes
+from bitspike.train.datasets.binary import folder, read_bytes, repeated
 from bitspike.train.encoders import Encoding
 from bitspike.train.packing import pack_events
 
@@ -58,7 +58,10 @@ def open_dvsgesture(path: str) -> DataSet:
 
         return open_frames(found, classes=CLASSES, shape=None)
     place = folder(path, f"a folder with {LISTS[0]} and {LISTS[1]}, or an .npz")
-    parts = [[gesture for name in _recordings(place / one) for gesture in _gestures(place / name)] for one in LISTS]
+    names = [_recordings(place / one) for one in LISTS]
+    if twice := repeated([*names[0], *names[1]]):
+        raise FileError(place, f"lists {twice} twice in {' and '.join(LISTS)}; expected it once")
+    parts = [[gesture for name in listed for gesture in _gestures(place / name)] for listed in names]
     gestures = parts[0] + parts[1]
     labels = np.array([label for _, label, _, _ in gestures], dtype=np.int64)
 
@@ -93,7 +96,10 @@ def _gestures(recording: Path) -> list[Gesture]:
     """Return what the label csv of a recording lists."""
     existing_file(recording)
     path = existing_file(recording.with_name(f"{recording.stem}_labels.csv"))
-    lines = list(csv.reader(read_bytes(path).decode("utf-8", "replace").splitlines()))
+    try:
+        lines = list(csv.reader(read_bytes(path).decode("utf-8", "replace").splitlines()))
+    except csv.Error as error:
+        raise FileError(path, f"is not a table of labels ({error})") from None
     if not lines or [cell.strip() for cell in lines[0]] != COLUMNS:
         raise FileError(
             path, f"found the columns {','.join(lines[0] if lines else [])!r}; expected {','.join(COLUMNS)}"

@@ -32,8 +32,8 @@ from bitspike.train.packing import pack_events
 
 INTEGERS = "iu"
 MAX_CLASSES = 1 << 20
-MAX_TIME = 1 << 48
-"""Microseconds; times as many steps as there can be they are 64-bit integers."""
+MAX_TIME = 1 << 38
+"""Microseconds, three days; times as many steps as there can be, 2**24, they are 64-bit integers."""
 EVENTS = ("t", "x", "y", "p")
 
 

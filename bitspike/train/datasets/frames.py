@@ -43,6 +43,9 @@ def open_frames(path: Path, *, classes: int | None, shape: tuple[int, ...] | Non
     kinds = {"label": INTEGERS, **({"shape": INTEGERS} if packed else {})}
     small = arrays(path, kinds, optional={"split": INTEGERS})
     found = there["bits" if packed else "counts"].shape
+    expect_shape(path, "label", small["label"], (None,))
+    if packed and small["shape"].size == 0:
+        raise FileError(path, "shape: found nothing; expected frames and the sensor")
     frames, *sensor = [int(size) for size in small["shape"].ravel()] if packed else found[1:] or (0,)
     _check_sensor(path, tuple(sensor), shape)
     expected = (len(small["label"]), frames, *([math.ceil(math.prod(sensor) / 8)] if packed else sensor))

@@ -39,6 +39,8 @@ def open_idx(path: str) -> DataSet:
         count, *side = idx_sizes(images, axes=3)
         if side != [SIDE, SIDE]:
             raise FileError(images, f"found images of {side[0]} x {side[1]} pixels; expected {SIDE} x {SIDE}")
+        if count == 0:
+            raise FileError(images, "holds no image; expected 1 or more")
         (others,) = idx_sizes(labels, axes=1)
         if others != count:
             raise FileError(labels, f"found {others} labels; expected {count}, one for each of {images.name}")
@@ -83,8 +85,7 @@ def _files(place: Path, part: str) -> tuple[Path, Path]:
 
 def _read(place: Path, sizes: tuple[int, int], rows: Rows, encoding: Encoding) -> LevelSamples:
     """Read the rows; only the parts in which some of them lie are unpacked."""
-    levels = np.empty((len(rows), 1, SIDE * SIDE), dtype=np.uint8)
-    labels = np.empty(len(rows), dtype=np.int64)
+    read: list[tuple[npt.NDArray[np.bool_], npt.NDArray[np.uint8], npt.NDArray[np.int64]]] = []
     for number, part in enumerate(("train", "t10k")):
         start = number * sizes[0]
         mine = (rows >= start) & (rows < start + sizes[number])
@@ -95,7 +96,12 @@ def _read(place: Path, sizes: tuple[int, int], rows: Rows, encoding: Encoding) -
         found = checked_labels(label_file, read_idx(label_file, axes=1), CLASSES)
         if len(images) != sizes[number] or len(found) != sizes[number]:
             raise FileError(image_file, f"found {len(images)} images; expected {sizes[number]}, as when it was opened")
-        levels[mine], labels[mine] = images[rows[mine] - start], found[rows[mine] - start]
+        read.append((mine, images[rows[mine] - start], found[rows[mine] - start]))
+    # Made after the files were read: what a header claims need not be there.
+    levels = np.empty((len(rows), 1, SIDE * SIDE), dtype=np.uint8)
+    labels = np.empty(len(rows), dtype=np.int64)
+    for mine, images, found in read:
+        levels[mine], labels[mine] = images, found
     return LevelSamples(
         levels=levels,
         full=255,

@@ -21,7 +21,7 @@ import numpy.typing as npt
 
 from bitspike.errors import FileError
 from bitspike.train.dataset import DataSet, Rows, SpikeSamples, encoded_shape
-from bitspike.train.datasets.binary import folder, member_size, opened_zip, read_bytes
+from bitspike.train.datasets.binary import folder, member_size, opened_zip, read_bytes, repeated
 from bitspike.train.encoders import Encoding
 from bitspike.train.packing import pack_events
 
@@ -121,6 +121,8 @@ def _open_zip(path: Path) -> DataSet:
             found = _list(path, lists[0], archive.read(lists[0]))
             listed += found
             sizes.append(len(found))
+    if twice := repeated([sample for sample, _ in listed]):
+        raise FileError(path, f"lists sample {twice} twice; expected it once, for training or for test")
     missing = {f"{sample}.bs2" for sample, _ in listed} - set(names)
     if missing:
         raise FileError(path, f"holds no {min(missing)}, which a list names")

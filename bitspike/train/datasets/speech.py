@@ -64,7 +64,8 @@ def read_wav(path: Path) -> Clip:
             if 2 * frames > path.stat().st_size:
                 raise FileError(path, f"found {path.stat().st_size} bytes; expected {2 * frames} of sound")
             content = file.readframes(frames)
-    except (wave.Error, EOFError, OSError) as error:
+    except (wave.Error, EOFError, OSError, RuntimeError) as error:
+        # The last is of a chunk that claims to be longer than the file.
         raise FileError(path, f"is not a whole WAV file ({str(error) or 'it ends early'})") from None
     if len(content) != 2 * frames:
         raise FileError(path, f"found {len(content)} bytes of sound; expected {2 * frames}")
