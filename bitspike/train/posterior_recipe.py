@@ -40,8 +40,8 @@ class PosteriorRecipe(Checked):
             divided by the number of training samples: 1 is the variational posterior, less is a colder one. A finish,
             whose network is certain, has none.
         bits: of the integer weights of ``gaussian``, -2**(bits - 1) to 2**(bits - 1) - 1.
-        mean: means of ``gaussian`` start uniformly in -mean to mean, in weights, instead of ``training.spread``; 0 for
-            half of the smallest integer's magnitude, and no more than 16: 1 with 2 bits, 16 from 6 bits on.
+        mean: means of ``gaussian`` start uniformly in -mean to mean, in weights, instead of ``training.spread``; 16,
+            the default, stands for half of the smallest integer's magnitude where that is less: 1 with 2 bits.
         scale: deviation of ``gaussian`` at the start, in units of `mean`; 0.5 makes the mean of mu**2 / sigma**2 4/3.
         scale_rate: learning rate of rho, deviation = softplus(rho), in units of that of the means; estimators with
             noise train it.
@@ -57,7 +57,7 @@ class PosteriorRecipe(Checked):
     prior_scale: float = ruled(real(0, 1e6), 0.0)
     kl: float = ruled(real(0, 1e6), 0.0)
     bits: int = ruled(whole(2, 8), 8)
-    mean: float = ruled(real(0, 128), 0.0)
+    mean: float = ruled(real(0, 128, above=True), 16.0)
     scale: float = ruled(real(0, 1e3, above=True), 0.5)
     scale_rate: float = ruled(real(0, 1e3), 1.0)
     clip: bool = ruled(flag(), True)
@@ -72,7 +72,7 @@ class PosteriorRecipe(Checked):
         for key in ("prior", "prior_scale") if self.kl == 0 else ():
             if getattr(self, key) != getattr(type(self), key):
                 raise UsageError(f"{key}: found {getattr(self, key)!r} with kl 0; expected kl above 0")
-        if self.mean > self.reach:
+        if self.mean > self.reach and self.mean != type(self).mean:
             raise UsageError(f"mean: found {self.mean!r} with {self.bits} bits; expected at most {self.reach}")
 
     @property
@@ -83,4 +83,4 @@ class PosteriorRecipe(Checked):
     @property
     def start(self) -> float:
         """How far from 0 the means of ``gaussian`` start at most, in weights."""
-        return float(self.mean or min(16.0, self.reach / 2))
+        return float(self.mean if self.mean != type(self).mean else min(self.mean, self.reach / 2))

@@ -275,3 +275,11 @@ def test_means_start_within_their_integers(bits, start):
     means = network.locations()[0].detach()
     assert 0.9 * start < float(means.abs().max()) <= start
     assert float(network.scales()[0].detach().exp().log1p()) == pytest.approx(start / 2)
+
+
+def test_the_recipes_of_runs_of_earlier_versions_are_read():
+    """A run writes every value out, those that its family does not use too."""
+    written = parse_recipe(TEXT, source="r").to_toml()
+    assert "mean = 16.0\n" in written
+    assert "scale_rate = 1.0\n" in written
+    assert parse_recipe(written, source="r") == parse_recipe(TEXT, source="r")
