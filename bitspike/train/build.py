@@ -4,6 +4,7 @@ import math
 
 import torch
 
+from bitspike.train.estimator_recipe import EstimatorRecipe
 from bitspike.train.estimators import IWST, Estimator, Tempered
 from bitspike.train.gumbel import GumbelRao
 from bitspike.train.layers import ConvLayer, DenseLayer, Layer, PoolLayer, RecurrentLayer
@@ -13,7 +14,7 @@ from bitspike.train.noise import Gaussian, Logistic, Silent
 from bitspike.train.posterior_recipe import PosteriorRecipe
 from bitspike.train.posteriors import BERNOULLI, Family, Prior
 from bitspike.train.products import chosen_precision
-from bitspike.train.recipe import EstimatorRecipe, Recipe
+from bitspike.train.recipe import Recipe
 from bitspike.train.registers import Neuron
 from bitspike.train.surrogates import Surrogate
 from bitspike.train.wiring import INPUT, widest

@@ -13,6 +13,7 @@ from bitspike.errors import FileError, UsageError
 from bitspike.files import existing_file
 from bitspike.train.data import data_set, family
 from bitspike.train.data_recipe import SEED, DataRecipe
+from bitspike.train.estimator_recipe import EstimatorRecipe
 from bitspike.train.finish_recipe import FinishRecipe
 from bitspike.train.network_recipe import NetworkRecipe
 from bitspike.train.posterior_recipe import PosteriorRecipe
@@ -20,7 +21,6 @@ from bitspike.train.rule_recipe import DistilRecipe, RuleRecipe, check_rule
 from bitspike.train.schema import (
     Checked,
     choice,
-    either,
     from_table,
     instance,
     name,
@@ -29,64 +29,6 @@ from bitspike.train.schema import (
     to_toml,
     whole,
 )
-
-_SETTINGS = {
-    "iwst": ("alpha",),
-    "tempered": ("temper",),
-    "gumbel_rao": ("temperature",),
-    "surrogate": ("surrogate", "slope"),
-}
-"""The settings that only one estimator uses."""
-
-
-@dataclasses.dataclass(frozen=True, kw_only=True)
-class EstimatorRecipe(Checked):
-    """The gradient estimator. A setting that its `name` does not use is refused unless it has its default value.
-
-    Attributes:
-        name: ``iwst`` is importance-weighted straight-through; ``tempered`` the same with alpha = p**k /
-            (p**k + (1 - p)**k); ``gumbel_rao`` needs logistic noise; ``surrogate`` is snnTorch's surrogate gradient.
-        noise: of the units, of the posterior's standard deviation; ``none`` only with ``surrogate``.
-        alpha: of ``iwst``: ``p`` is plain straight-through, 0.5 has the least bias.
-        temper: k of ``tempered``: 0 is alpha = 0.5, 1 is alpha = p.
-        temperature: of ``gumbel_rao``: 0 is alpha = 0.5.
-        surrogate: function of ``surrogate``.
-        slope: its steepness, per standard noise.
-        floor: standard deviation of the membranes' own noise in training, in weights; without noise a width alone.
-        width: of the surrogate without noise: ``posterior`` is ``floor`` and the posterior's deviation together;
-            ``floor`` is that alone, in half of the time, since no variances are computed.
-        auxiliary: factor of the auxiliary loss, the sum of (v / s)**2.
-    """
-
-    name: Literal["iwst", "tempered", "gumbel_rao", "surrogate"] = ruled(choice(*_SETTINGS), "iwst")
-    noise: Literal["gaussian", "logistic", "none"] = ruled(choice("gaussian", "logistic", "none"), "gaussian")
-    alpha: float | Literal["p"] = ruled(either(choice("p"), real(0, 1)), "p")
-    temper: float = ruled(real(0, 1), 0.5)
-    temperature: float = ruled(real(0, 100), 1.0)
-    surrogate: Literal["atan", "fast_sigmoid", "sigmoid"] = ruled(choice("atan", "fast_sigmoid", "sigmoid"), "atan")
-    slope: float = ruled(real(0, 1e3, above=True), 2.0)
-    floor: float = ruled(real(0.01, 1e6), 0.5)
-    width: Literal["posterior", "floor"] = ruled(choice("posterior", "floor"), "posterior")
-    auxiliary: float = ruled(real(0, 1e6), 0.0)
-
-    @property
-    def membrane_noise(self) -> float:
-        """Standard deviation of the membranes' own noise in training, in weights; 0 without noise."""
-        return 0.0 if self.noise == "none" else float(self.floor)
-
-    def __post_init__(self) -> None:
-        super().__post_init__()
-        if self.name == "gumbel_rao" and self.noise != "logistic":
-            raise UsageError(f"noise: found {self.noise!r}; expected 'logistic' with gumbel_rao")
-        if self.name != "surrogate" and self.noise == "none":
-            raise UsageError("noise: found 'none'; expected gaussian or logistic, or name surrogate")
-        if self.noise != "none" and self.width == "floor":
-            raise UsageError(f"width: found 'floor' with noise {self.noise}; expected noise none")
-        for owner, keys in _SETTINGS.items():
-            for key in keys:
-                found = getattr(self, key)
-                if owner != self.name and found != getattr(type(self), key):
-                    raise UsageError(f"{key}: found {found!r} with name {self.name}; expected name {owner}")
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)

@@ -7,9 +7,10 @@ surrogate of its own. Architecture, thresholds, decays, biases, read-out, epochs
 
 import dataclasses
 
+from bitspike.train.estimator_recipe import EstimatorRecipe
 from bitspike.train.finish_recipe import FinishRecipe
 from bitspike.train.posterior_recipe import PosteriorRecipe
-from bitspike.train.recipe import EstimatorRecipe, Recipe
+from bitspike.train.recipe import Recipe
 from bitspike.train.rule_recipe import DistilRecipe, RuleRecipe
 
 #: Width of the surrogate, in weights, and learning rate of the latent weights.

@@ -8,11 +8,12 @@ import torch
 
 from bitspike.errors import MissingDependencyError, UsageError
 from bitspike.train.build import build_estimator
+from bitspike.train.estimator_recipe import EstimatorRecipe
 from bitspike.train.estimators import IWST, Tempered
 from bitspike.train.gumbel import GumbelRao
 from bitspike.train.loop import Trainer
 from bitspike.train.noise import Gaussian, Logistic, Silent
-from bitspike.train.recipe import EstimatorRecipe, parse_recipe
+from bitspike.train.recipe import parse_recipe
 from bitspike.train.surrogates import Surrogate
 
 TEXT = """

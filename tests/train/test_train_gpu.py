@@ -13,9 +13,9 @@ from triton_here import needs_cuda
 from bitspike.cli import main
 from bitspike.train import fit, load_recipe
 from bitspike.train.checkpoint import restore_checkpoint, save_checkpoint
+from bitspike.train.estimator_recipe import EstimatorRecipe
 from bitspike.train.loop import Trainer
 from bitspike.train.processes import Processes
-from bitspike.train.recipe import EstimatorRecipe
 from bitspike.train.replay import Plain
 from bitspike.train.rule_recipe import DistilRecipe
 

@@ -7,8 +7,9 @@ import pytest
 
 from bitspike.errors import FileError, UsageError
 from bitspike.train import Recipe, load_recipe
+from bitspike.train.estimator_recipe import EstimatorRecipe
 from bitspike.train.network_recipe import DenseRecipe, NetworkRecipe
-from bitspike.train.recipe import DataRecipe, EstimatorRecipe, TrainingRecipe, parse_recipe
+from bitspike.train.recipe import DataRecipe, TrainingRecipe, parse_recipe
 
 DEMO = Path(__file__).parents[2] / "examples" / "digits.toml"
 
