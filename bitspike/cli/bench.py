@@ -122,13 +122,10 @@ def accuracy(
     as_json: Json = False,
 ) -> None:
     """Accuracy, collapse gap and calibration of a recipe, beside straight-through and snnTorch (three runs a seed)."""
-    from bitspike.errors import UsageError
     from bitspike.train.bench_accuracy import bench_accuracy
     from bitspike.train.bench_search import SideOptions
     from bitspike.train.recipe import load_recipe
 
-    if not all(part.strip().isdecimal() for part in seeds.split(",")):
-        raise UsageError(f"--seeds {seeds!r}; expected whole numbers with commas, such as 0,1,2")
     options = SideOptions(
         snntorch_rate=snntorch_rate,
         straight_rate=straight_rate,
@@ -140,7 +137,7 @@ def accuracy(
         found = load_recipe(recipe)
         result = bench_accuracy(
             found if data is None else found.with_data(data),
-            seeds=[int(part) for part in seeds.split(",")],
+            seeds=_whole_numbers("--seeds", seeds),
             sides=[part.strip() for part in sides.split(",")],
             out=out,
             options=options,

@@ -22,6 +22,7 @@ import numpy.typing as npt
 from bitspike.errors import UsageError
 from bitspike.train.accuracy import collapsed_predictions
 from bitspike.train.calibration import BINS, FLOOR, Labels, Probabilities, bin_of
+from bitspike.train.data_recipe import DROP_LEVELS
 from bitspike.train.encode import checked_seed
 from bitspike.train.moves import thinned
 from bitspike.train.paired import ScoreDifference, drawn_rows, interval
@@ -127,15 +128,15 @@ def bench_calibration(
     Args:
         runs: one or more of one data set, such as those of several seeds.
         against: runs of plain straight-through on the same data; none for no comparison with them.
-        drop: each spike of the test part is lost with this probability, 0 to 0.9, rounded to a multiple of 1/256; the
-            same ones for all runs.
+        drop: each spike of the test part is lost with this probability, 0 or 1/256 to 0.9, rounded to a multiple of
+            1/256; the same ones for all runs.
         seed: of the draws, and of the spikes that are lost.
 
     Raises:
         UsageError: no run, runs of different data, or another probability.
     """
-    if not 0 <= drop <= MOST_LOST:
-        raise UsageError(f"drop: found {drop!r}; expected a number from 0 to {MOST_LOST}")
+    if drop != 0 and not 1 / DROP_LEVELS <= drop <= MOST_LOST:
+        raise UsageError(f"drop: found {drop!r}; expected 0, or a number from 1/{DROP_LEVELS} to {MOST_LOST}")
     checked_seed(seed)
     if not runs:
         raise UsageError("runs: found none; expected one or more")

@@ -22,7 +22,6 @@ from bitspike.train.wiring import INPUT, widest
 
 def build_network(recipe: Recipe) -> SpikingNetwork:
     """Return the untrained network of a recipe, initialised from the recipe's seed."""
-    recipe.check_data()
     family = build_family(recipe.posterior)
     model = assemble(recipe.network, recipe.network_shapes(), steps=recipe.data.steps, family=family)
     model.precision = chosen_precision(recipe.training.precision, torch.device("cpu"))

@@ -59,7 +59,5 @@ class EstimatorRecipe(Checked):
         if self.noise != "none" and self.width == "floor":
             raise UsageError(f"width: found 'floor' with noise {self.noise}; expected noise none")
         for owner, keys in _SETTINGS.items():
-            for key in keys:
-                found = getattr(self, key)
-                if owner != self.name and found != getattr(type(self), key):
-                    raise UsageError(f"{key}: found {found!r} with name {self.name}; expected name {owner}")
+            for key in keys if owner != self.name else ():
+                self.expect_default(key, f"with name {self.name}; expected name {owner}")

@@ -233,9 +233,8 @@ class NetworkRecipe(Checked):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        if not self.bias and self.bias_exponent != type(self).bias_exponent:
-            expected = f"{type(self).bias_exponent}, or bias true"
-            raise UsageError(f"bias_exponent: found {self.bias_exponent} with bias false; expected {expected}")
+        if not self.bias:
+            self.expect_default("bias_exponent", f"with bias false; expected {type(self).bias_exponent}, or bias true")
         object.__setattr__(self, "layers", expand(self.layers, _made))
         *hidden, last = self.layers
         for at, layer in enumerate(hidden):

@@ -66,12 +66,10 @@ class PosteriorRecipe(Checked):
     def __post_init__(self) -> None:
         super().__post_init__()
         for key, users in _USERS.items():
-            found = getattr(self, key)
-            if self.family not in users and found != getattr(type(self), key):
-                raise UsageError(f"{key}: found {found!r} with family {self.family}; expected {' or '.join(users)}")
+            if self.family not in users:
+                self.expect_default(key, f"with family {self.family}; expected {' or '.join(users)}")
         for key in ("prior", "prior_scale") if self.kl == 0 else ():
-            if getattr(self, key) != getattr(type(self), key):
-                raise UsageError(f"{key}: found {getattr(self, key)!r} with kl 0; expected kl above 0")
+            self.expect_default(key, "with kl 0; expected kl above 0")
         if self.mean > self.reach and self.mean != type(self).mean:
             raise UsageError(f"mean: found {self.mean!r} with {self.bits} bits; expected at most {self.reach}")
 

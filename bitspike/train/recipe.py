@@ -177,24 +177,15 @@ class Recipe(Checked):
             at = f"network.layers[{len(self.network.layers) - 1}].neurons"
             raise UsageError(f"{at}: found {self.network.classes}; expected {classes}, the classes of {self.data.name}")
 
-    def check_data(self) -> None:
-        """Refuse a network that does not fit the data set's files: other classes, or an impossible shape.
-
-        Raises:
-            UsageError: what does not fit.
-            FileError: a data set that is missing or damaged.
-        """
-        self._check_classes(data_set(self.data.name).classes)
-        self.network_shapes()
-
     def network_shapes(self) -> tuple[tuple[int, ...], ...]:
         """Return the shapes of the input and of each population.
 
         Raises:
-            UsageError: a layer that does not fit what is before it.
+            UsageError: a layer that does not fit what is before it, or a last one of other classes than the data.
             FileError: a data set that is missing or damaged.
         """
         known = data_set(self.data.name)
+        self._check_classes(known.classes)
         try:
             shape = known.shape_for(self.data.encoding)
         except UsageError as error:

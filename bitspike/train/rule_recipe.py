@@ -65,15 +65,10 @@ class RuleRecipe(Checked):
         super().__post_init__()
         for key, names in _USERS.items():
             if self.name not in names:
-                self._expect_default(key, f"with name {self.name}; expected name {' or '.join(names)}")
+                self.expect_default(key, f"with name {self.name}; expected name {' or '.join(names)}")
         for key in ("update", "burn_in") if self.loss == "global" else ("temporal",):
             other = "local" if self.loss == "global" else "global"
-            self._expect_default(key, f"with loss {self.loss}; expected loss {other}")
-
-    def _expect_default(self, key: str, message: str) -> None:
-        found = getattr(self, key)
-        if found != getattr(type(self), key):
-            raise UsageError(f"{key}: found {found!r} {message}")
+            self.expect_default(key, f"with loss {self.loss}; expected loss {other}")
 
 
 def _names_teacher(value: object) -> bool:
@@ -101,11 +96,7 @@ class DistilRecipe(Checked):
     def __post_init__(self) -> None:
         super().__post_init__()
         for key in ("weight", "temperature") if self.teacher == "none" else ():
-            found = getattr(self, key)
-            if found != getattr(type(self), key):
-                raise UsageError(
-                    f"{key}: found {found!r} with teacher none; expected self, posterior or the path of a run folder"
-                )
+            self.expect_default(key, "with teacher none; expected self, posterior or the path of a run folder")
 
     @property
     def of_a_rule(self) -> bool:

@@ -201,7 +201,7 @@ def _wanted(recipe: Recipe | str | os.PathLike[str], seed: int | None, data: str
 def _check_data(recipe: Recipe | str | os.PathLike[str], wanted: Recipe) -> None:
     """Refuse a recipe that does not fit the data's files, and name its own file where it was read from one."""
     try:
-        wanted.check_data()
+        wanted.network_shapes()
     except UsageError as error:
         raise UsageError(str(error) if isinstance(recipe, Recipe) else f"{os.fspath(recipe)}: {error}") from None
 

@@ -144,6 +144,12 @@ class Checked:
     def __post_init__(self) -> None:
         check(self)
 
+    def expect_default(self, key: str, message: str) -> None:
+        """Refuse a field, which nothing uses, unless it has its default; `message` goes on after what was found."""
+        found = getattr(self, key)
+        if found != getattr(type(self), key):
+            raise UsageError(f"{key}: found {found!r} {message}")
+
 
 def check(value: object) -> None:
     """Raise UsageError at the first field of a dataclass instance that breaks its rule."""

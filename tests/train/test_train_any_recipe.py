@@ -63,7 +63,7 @@ def asked(table):
     """The recipe of a table, or None and what is wrong with it."""
     try:
         recipe = from_table(Recipe, table)
-        recipe.check_data()
+        recipe.network_shapes()
     except UsageError as error:
         return None, str(error)
     return recipe, ""

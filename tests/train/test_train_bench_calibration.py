@@ -81,8 +81,9 @@ def test_lost_spikes_are_the_test_parts_alone_and_the_same_for_all(folders, caps
     assert "360 samples, 50 % of the spikes lost" in capsys.readouterr().out
     assert main([*arguments, "--seed", "-1"]) == 2
     assert "seed: found -1; expected" in capsys.readouterr().err
-    assert main([*arguments, "--drop", "0.95"]) == 2
-    assert "drop: found 0.95; expected a number from 0 to 0.9" in capsys.readouterr().err
+    for drop in ("0.95", "0.001", "nan"):
+        assert main([*arguments, "--drop", drop]) == 2
+        assert f"drop: found {drop}; expected 0, or a number from 1/256 to 0.9" in capsys.readouterr().err
 
 
 def test_chance_falls_with_the_samples_and_is_0_for_certainty():
